@@ -53,7 +53,7 @@ class Config(ctypes.Structure):
     _fields_ = fields()
 
 
-CELLS = enumeration("none", "linear", "nonlinear")
+CELLS = enumeration("none", "linear", "nonlinear", "mingru", "lru", "elstm")
 CREDITS = enumeration("rtrl", "tbptt1", "frozen")
 ACTIVATIONS = enumeration("identity", "relu", "tanh")
 RULES = enumeration("obgd", "sgd", "adam", "adaptive_obgd", "intentional")
@@ -143,6 +143,9 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
         "seed": 2**63 + 1},
     "nonlinear": {"observation_size": 3, "action_size": 2, "cell": "nonlinear", "hidden": (), "units": 7,
         "optimizer": "adam"},
+    "mingru": {"observation_size": 3, "action_size": 2, "cell": "mingru", "units": 9},
+    "lru": {"observation_size": 3, "n_actions": 2, "cell": "lru", "units": 6, "units_per_pole": 2, "recompute": True},
+    "elstm": {"observation_size": 2, "action_size": 1, "cell": "elstm", "optimizer": "adam", "body": "separate"},
     "memoryless": {"observation_size": 3, "action_size": 2, "cell": "none", "hidden": 9, "optimizer": "sgd"},
     "intentional": {"observation_size": 3, "action_size": 2, "optimizer": "intentional", "preconditioner": "trace"},
     "previous inputs": {"observation_size": 2, "action_size": 2, "previous_action": True, "previous_reward": True},

@@ -1,8 +1,8 @@
 """`credit`: what the recurrent parameters learn from, on both cells, against finite differences and by its effects.
 
 The comparison with the oracles is in test_learners.py. Here the gradient is read from one SGD step of OnlineRegressor
-in float64. Finite differences of a step of 1e-6 have a relative error of some 1e-9 (rounding 1e-16 / 1e-6, curvature
-1e-12); the limit is 1e-7 of a tensor's largest entry. The gradients of rtrl and tbptt1 differ by a tenth and more.
+in float64. Finite differences of a step of 1e-6 have an error of some 1e-10 of the loss (rounding 1e-16 / 1e-6,
+curvature 1e-12); the limit is 1e-7 of a tensor's largest entry. The gradients of rtrl and tbptt1 differ by a tenth and more.
 """
 
 from __future__ import annotations
@@ -16,12 +16,17 @@ import pytest
 import rtu_edge as rtu
 from rtu_edge.learn import checkpoint
 
-EPS, TOLERANCE, STEPS = 1e-6, 1e-7, 15
+EPS, TOLERANCE, ROUNDING, STEPS = 1e-6, 1e-7, 5e-10, 15
 CELLS: dict[str, dict[str, Any]] = {
     "linear": {"cell": "linear"},
     "linear, shared poles": {"cell": "linear", "units_per_pole": 2},
     "nonlinear": {"cell": "nonlinear"},
+    "mingru": {"cell": "mingru"},
+    "elstm": {"cell": "elstm"},
+    "lru": {"cell": "lru"},
+    "lru, shared poles": {"cell": "lru", "units_per_pole": 2},
 }
+KINDS = ("linear", "nonlinear", "mingru", "lru", "elstm")
 LEARNERS: dict[str, Any] = {
     "stream_ac": lambda **more: rtu.StreamAC(3, 1, units=6, hidden=4, seed=1, **more),
     "stream_ac, shared": lambda **more: rtu.StreamAC(3, 1, units=6, hidden=4, body="shared", seed=1, **more),
@@ -92,11 +97,11 @@ def learned(cell: str, credit: str) -> dict[str, np.ndarray]:
 def test_the_gradient_is_that_of_finite_differences(cell: str, credit: str, whole: bool) -> None:
     wanted, found = differences(cell, whole=whole), learned(cell, credit)
     for name, gradient in wanted.items():
-        assert np.abs(found[name] - gradient).max() <= TOLERANCE * np.abs(gradient).max(), name
+        assert np.abs(found[name] - gradient).max() <= TOLERANCE * np.abs(gradient).max() + ROUNDING, name
     other = learned(cell, "tbptt1" if credit == "rtrl" else "rtrl")
-    for name in ("W1", "W2", "nu_log", "theta_log"):  # the test tells the two apart
-        gradient = wanted[f"model.cell.{name}"]
-        assert np.abs(other[f"model.cell.{name}"] - gradient).max() > 0.01 * np.abs(gradient).max(), name
+    for name in (name for name in wanted if ".cell." in name):  # the test tells the two apart
+        gradient = wanted[name]
+        assert np.abs(other[name] - gradient).max() > 0.01 * np.abs(gradient).max(), name
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -124,7 +129,7 @@ def run(learner: Any, rows: int = 60, seed: int = 0) -> None:
             learner.update([number])
 
 
-@pytest.mark.parametrize("cell", ["linear", "nonlinear"])
+@pytest.mark.parametrize("cell", KINDS)
 @pytest.mark.parametrize("kind", LEARNERS)
 def test_a_frozen_learner_keeps_its_cell_and_needs_less_memory(kind: str, cell: str) -> None:
     learner, whole = (LEARNERS[kind](credit=credit, cell=cell) for credit in ("frozen", "rtrl"))
@@ -139,7 +144,7 @@ def test_a_frozen_learner_keeps_its_cell_and_needs_less_memory(kind: str, cell: 
 
 
 @pytest.mark.parametrize("credit", ["rtrl", "tbptt1", "frozen"])
-@pytest.mark.parametrize("cell", ["linear", "nonlinear", "none"])
+@pytest.mark.parametrize("cell", [*KINDS, "none"])
 @pytest.mark.parametrize("kind", LEARNERS)
 def test_a_checkpoint_resumes_to_the_bit(kind: str, cell: str, credit: str, tmp_path: Path) -> None:
     learner = LEARNERS[kind](credit=credit, cell=cell)

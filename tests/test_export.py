@@ -42,6 +42,18 @@ def test_every_shape_matches_the_oracle(cell, activation, body, hidden, actions,
     assert verify_onnx(tmp_path / "policy.onnx", agent, steps=200) <= bound
 
 
+@pytest.mark.parametrize("body", ["separate", "shared"])
+@pytest.mark.parametrize(("actions", "hidden"), [({"action_size": 3}, (8,)), ({"n_actions": 5}, ())], ids=str)
+@pytest.mark.parametrize("activation", ["relu", "tanh", "identity"])
+@pytest.mark.parametrize("cell", ["mingru", "lru", "elstm"])
+def test_every_cell_matches_the_oracle(cell, activation, actions, hidden, body, tmp_path):
+    agent = OraclePolicy(cell=cell, activation=activation, body=body, hidden=hidden, seed=1, **actions)
+    export_onnx(agent, tmp_path / "policy.onnx")
+    assert verify_onnx(tmp_path / "policy.onnx", agent, steps=200) <= (0.0 if "n_actions" in actions else 1e-6)
+    states = [i.name for i in onnx.load(tmp_path / "policy.onnx").graph.input if i.name != "observation"]
+    assert states == (["h1", "h2"] if cell == "lru" else ["h1"])
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_units_may_share_a_pole(seed, tmp_path):
     agent = OraclePolicy(units=12, members=4, seed=seed)

@@ -58,8 +58,19 @@ def test_exported_policy_is_the_agents(kwargs, actions, body, tmp_path):
     assert agent.state_hash() == before
 
 
-def test_units_that_share_a_pole(tmp_path):
-    agent = trained(units=12, units_per_pole=4)
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"units": 12, "units_per_pole": 4},
+        {"cell": "mingru", "actions": 3},
+        {"cell": "mingru", "body": "shared", "previous_action": True},
+        {"cell": "elstm", "previous_reward": True},
+        {"cell": "lru", "activation": "identity", "units": 12, "units_per_pole": 4},
+    ],
+    ids=str,
+)
+def test_other_cells(kwargs, tmp_path):
+    agent = trained(**kwargs)
     rtu.export_onnx(agent, tmp_path / "policy.onnx")
     assert rtu.verify_onnx(tmp_path / "policy.onnx", agent) <= TOLERANCE
 

@@ -18,8 +18,8 @@ def configurations(seed: int, count: int) -> list[dict[str, Any]]:
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(count):
-        cell = str(rng.choice(["linear", "nonlinear", "none"]))
-        per_pole = int(rng.choice([1, 2, 3, 8])) if cell == "linear" else 1
+        cell = str(rng.choice(["linear", "nonlinear", "mingru", "lru", "elstm", "none"]))
+        per_pole = int(rng.choice([1, 2, 3, 8])) if cell in ("linear", "lru") else 1
         config: dict[str, Any] = {
             "kind": str(rng.choice(["stream_ac", "td_predictor", "online_regressor"])),
             "cell": cell,
@@ -57,7 +57,7 @@ def test_bytes_are_exact_over_many_configurations() -> None:
         assert sized.sections == made.sections, config
         assert sized.flops_per_step > 0
         kinds.add((config["kind"], config["cell"], config["optimizer"], config["dtype"]))
-    assert len(kinds) > 40, "of 54"
+    assert len(kinds) > 80, "of 108"
 
 
 def test_sections_lie_inside_what_is_planned() -> None:
@@ -77,6 +77,9 @@ def test_sections_lie_inside_what_is_planned() -> None:
         {"kind": "td_predictor", "observation_size": 4, "normalize_observation": True},
         {"kind": "td_predictor", "observation_size": 4, "cell": "none", "hidden": [8]},
         {"kind": "online_regressor", "observation_size": 4, "cell": "nonlinear"},
+        {"kind": "stream_ac", "observation_size": 2, "action_size": 1, "cell": "mingru"},
+        {"kind": "td_predictor", "observation_size": 4, "cell": "lru"},
+        {"kind": "online_regressor", "observation_size": 4, "cell": "elstm", "dtype": "float64"},
     ],
     ids=str,
 )

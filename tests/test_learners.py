@@ -154,6 +154,24 @@ CASES: dict[str, dict[str, Any]] = {
     "one step, shared poles, shared": SHARED | {"credit": "tbptt1", "units": 6, "units_per_pole": 3},
     "one step, nonlinear, adam": {"credit": "tbptt1", "cell": "nonlinear", "optimizer": "adam"} | RATES,
     "one step, recompute": {"credit": "tbptt1", "recompute": True},
+    **{
+        f"{cell}, {name}": {"cell": cell} | settings
+        for cell in ("mingru", "elstm", "lru")
+        for name, settings in {
+            "plain": {},
+            "shared, discrete, relu": SHARED | DISCRETE | {"activation": "relu"},
+            "shared, adam, identity": SHARED | {"optimizer": "adam", "activation": "identity"} | RATES,
+            "sgd, recompute, no layer": {"optimizer": "sgd", "recompute": True, "hidden": ()} | RATES,
+            "one step": {"credit": "tbptt1"},
+            "one step, shared, sgd": SHARED | {"credit": "tbptt1", "optimizer": "sgd"} | RATES,
+            "one step, adam": {"credit": "tbptt1", "optimizer": "adam"} | RATES,
+            "frozen": {"credit": "frozen"},
+            "frozen, shared, adam": SHARED | {"credit": "frozen", "optimizer": "adam"} | RATES,
+            "frozen, sgd": {"credit": "frozen", "optimizer": "sgd"} | RATES,
+            "wide": {"units": 33, "hidden": 17},
+        }.items()
+    },
+    "lru, shared poles": {"cell": "lru", "units": 6, "units_per_pole": 3},
     "frozen": {"credit": "frozen"},
     "frozen, nonlinear, shared": SHARED | {"credit": "frozen", "cell": "nonlinear"},
     "frozen, adam, no layer": {"credit": "frozen", "optimizer": "adam", "hidden": ()} | RATES,
@@ -268,7 +286,9 @@ def test_a_dropped_update_is_a_step_of_size_0(settings: dict[str, Any]) -> None:
     assert {n for n in moved if n not in agents[0].parameters and ".m." not in n and ".v." not in n} <= own
 
 
-@pytest.mark.parametrize("settings", [{}, {"cell": "nonlinear"}, SHARED], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, {"cell": "nonlinear"}, {"cell": "lru"}, {"cell": "mingru"}, {"cell": "elstm"}, SHARED], ids=str
+)
 def test_varying_time_step(settings: dict[str, Any]) -> None:
     """`periods` is k = dt / dt_native of docs/math.md, 1: over skipped periods, state and traces rotate accordingly."""
     agent, slow = pair(15, **settings)
@@ -354,7 +374,13 @@ NETS = {
     "one layer": {"hidden": 5},
     "nonlinear, two layers": {"cell": "nonlinear", "activation": "tanh", "hidden": (5, 4)},
     "memoryless": {"cell": "none", "hidden": 5},
+    "mingru": {"cell": "mingru", "hidden": 5},
+    "elstm": {"cell": "elstm", "activation": "identity"},
+    "lru": {"cell": "lru", "activation": "identity"},
     "one step": {"credit": "tbptt1"},
+    "one step, mingru": {"credit": "tbptt1", "cell": "mingru"},
+    "one step, elstm": {"credit": "tbptt1", "cell": "elstm", "activation": "identity"},
+    "one step, lru": {"credit": "tbptt1", "cell": "lru", "hidden": 5, "activation": "tanh"},
     "one step, nonlinear": {"credit": "tbptt1", "cell": "nonlinear", "hidden": 5},
     "frozen": {"credit": "frozen", "hidden": 5},
     "normalised": {"normalize_observation": True},

@@ -13,6 +13,12 @@
 //   z           eligibility trace of a weight, one set per optimiser               like the weight 4
 //   a           pending step alpha delta of a set: w <- w + a z                    scalar          4
 //
+// Cells with gates (P units, one number h each):
+//   K           dh'/dh, by which every trace is multiplied                         (P)             2a
+//   a1, a2      dh'/dv at fixed h, v the argument of the first and second gate     (P)             2a
+//   S1, S2      dh/dW of the two weight matrices                                   (P, d)          2a
+//   b1, b2      biases of the gates; w1, w2: weights of h itself (eLSTM)           (P)             2a
+//
 // Vectors over units are padded to whole lanes, member-major: element (k, p) at k P + p. Lanes beyond the last pole
 // carry no weight and no cotangent, so that their contents never reach a sum.
 #pragma once
@@ -59,6 +65,20 @@ struct UnitTraces {  // per pole (P) z; per unit (G, P) N and T
   T *N1, *N2, *T1, *T2;
   T* z_nu[kMaxSets];
   T* z_theta[kMaxSets];
+};
+
+// How a cell with gates moves its state (docs/math.md, 2a).
+enum class GateForm : int32_t { kMinGru = 0, kElstm = 1 };
+
+template <class T>
+struct Gates {  // each (P)
+  T *K, *a1, *a2;
+};
+
+template <class T>
+struct GateTraces {  // of b1, b2, w1, w2, each (P)
+  T* s[4];
+  T* z[kMaxSets][4];
 };
 
 template <class T>
@@ -152,6 +172,24 @@ struct Kernels {
   // adds to sums. Groups as for adam.
   void (*condition)(int32_t n_groups, int32_t width, int32_t stride_z, int32_t stride_m, const ConditionStep<T>& step,
                     T* z, T* e, T* v, ConditionSums<T>& sums);
+
+  // LRU: gam = exp(gamma_log), dgam = 0, in place of what coefficients() found (P).
+  void (*gains)(int32_t poles, const T* gamma_log, T* gam, T* dgam);
+  // LRU: learn for gamma_log; G is dh/dgamma_log (G, P).
+  void (*learn_gains)(int32_t poles, int32_t units_per_pole, int32_t n_sets, bool advance_first,
+                      const Coefficients<T>& c, const T* u1, const T* u2, T* G1, T* G2, T* const* z,
+                      SetCotangent<T>* sets);
+
+  // Cells with gates: the state's step k from h, u1, u2 and the parameters b1, b2 (eLSTM: w1, w2), the gates that the
+  // traces advance with, output y = f(k) and s = f'.
+  void (*gate)(int32_t units, GateForm form, Activation f, const T* const* parameters, const T* h, const T* u1,
+               const T* u2, const Gates<T>& gates, T* k, T* y, T* s);
+  // learn_linear() for a cell with gates: S <- K S + a x; only e1 of a set is read.
+  void (*learn_gated)(const Block<T>& block, const T* a, bool advance_first, const Gates<T>& gates, const T* x,
+                      SetCotangent<T>* sets);
+  // learn for its biases (count 2), and for the weights of h too (count 4).
+  void (*learn_gates)(int32_t units, int32_t count, int32_t n_sets, bool advance_first, const Gates<T>& gates,
+                      const T* h, const GateTraces<T>& traces, SetCotangent<T>* sets);
 };
 
 // The coefficients are compiled apart (transform_*.cpp), without contraction: every instruction set gives the same

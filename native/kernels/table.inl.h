@@ -2,6 +2,7 @@
 #pragma once
 
 #include "native/kernels/dense.inl.h"
+#include "native/kernels/gated.inl.h"
 #include "native/kernels/rtu_nonlinear.inl.h"
 #include "native/kernels/rtu_poles.inl.h"
 
@@ -30,7 +31,12 @@ constexpr rtu::kernels::Kernels<T> make_table(const char* name, rtu::kernels::Co
           norm_relu<T, V>,
           norm_relu_backward<T, V>,
           adam<T, V>,
-          condition<T, V>};
+          condition<T, V>,
+          gains<T, V>,
+          learn_gains<T, V>,
+          gate<T, V>,
+          learn_gated<T, V>,
+          learn_gates<T, V>};
 }
 
 }  // namespace

@@ -44,14 +44,15 @@ bool healthy(const Normalizer<T>& normalizer) {
 
 template <class T>
 bool healthy(const Network<T>& net) {
-  const cells::Rtu<T>& cell = net.cell;
+  const cells::Cell<T>& cell = net.cell;
   if (net.config.cell.kind != CellKind::kNone) {
     const uint64_t poles = static_cast<uint64_t>(cell.poles);
     const uint64_t units = poles * static_cast<uint64_t>(cell.config.units_per_pole);
     const T* const over_units[] = {cell.h1, cell.h2, cell.k1, cell.k2, cell.u1, cell.u2};
     for (const T* vector : over_units)
-      if (!finite_block(vector, units)) return false;
-    if (!finite_block(cell.nu_log, poles) || !finite_block(cell.theta_log, poles)) return false;
+      if (vector != nullptr && !finite_block(vector, units)) return false;
+    for (int32_t q = 0; q < cell.unit_count; ++q)
+      if (!finite_block(cell.unit[q], poles)) return false;
   }
   for (int l = 0; l < net.config.layers; ++l)
     if (!finite_block(net.layer[l].pre, static_cast<uint64_t>(net.config.hidden[l]))) return false;

@@ -75,8 +75,7 @@ inline const unsigned char* newest(const LearnerMonitor& monitor) {
 
 // ---- sections -------------------------------------------------------------------------------------------------------
 
-// True for a section that an optimiser updates: NAME.weight, .bias, .W1, .W2, .nu_log, .theta_log outside the sets z0
-// and z1.
+// True for a section that an optimiser updates: NAME.weight, .bias, .W1, .W2, .nu_log ... outside the sets z0 and z1.
 inline bool is_weight(const core::Section& section) {
   const char* last = section.name;
   for (const char* at = section.name; *at != 0; ++at) {
@@ -84,10 +83,7 @@ inline bool is_weight(const core::Section& section) {
     if (last[0] == 'z' && (last[1] == '0' || last[1] == '1') && last + 2 == at) return false;
     last = at + 1;
   }
-  const char* const names[] = {"weight", "bias", "W1", "W2", "nu_log", "theta_log"};
-  for (const char* name : names)
-    if (strcmp(last, name) == 0) return true;
-  return false;
+  return strcmp(last, "weight") == 0 || strcmp(last, "bias") == 0 || cells::is_parameter(last);
 }
 
 inline bool is_float(const core::Section& section) {

@@ -1,7 +1,7 @@
 // A cell, a body of dense layers, one or two linear heads; one eligibility set per head, which covers the head and
 // everything below it.
 //
-//   x -> cell -> y (2n) -> [W y + b -> LayerNorm -> leaky relu] * layers -> head 0, head 1
+//   x -> cell -> y (features) -> [W y + b -> LayerNorm -> leaky relu] * layers -> head 0, head 1
 //
 // Gradients are never stored: the cotangents of one step are kept (one kind for a value, two for a policy: log pi and
 // its entropy) and contracted in the next step, when the error is known. Heads without a shared body are two networks
@@ -10,7 +10,7 @@
 // This file has layout and initialisation. The forward pass is in network_forward.h, learning in network_update.h.
 #pragma once
 
-#include "native/cells/rtu.h"
+#include "native/cells/cell.h"
 #include "native/optim/optimizer.h"
 
 namespace rtu::learners {
@@ -45,14 +45,14 @@ struct HeadConfig {
 };
 
 struct NetworkConfig {
-  cells::RtuConfig cell;
+  cells::CellConfig cell;
   int32_t layers = 0;
   int32_t hidden[kMaxLayers] = {};
   int32_t heads = 1;
   HeadConfig head[kMaxSets];
   double sparsity = 0.9;
 
-  constexpr int32_t features() const { return cell.kind == CellKind::kNone ? cell.inputs : 2 * cell.units(); }
+  constexpr int32_t features() const { return cell.kind == CellKind::kNone ? cell.inputs : cell.outputs(); }
   constexpr bool moments() const {
     for (int h = 0; h < heads; ++h)
       if (optim::has_moments(head[h].optimizer.rule)) return true;
@@ -100,11 +100,11 @@ template <class T>
 struct Network {
   NetworkConfig config;
   const kernels::Kernels<T>* kernels;
-  cells::Rtu<T> cell;
+  cells::Cell<T> cell;
   T* x;  // (inputs) memoryless: the body's input
   Layer<T> layer[kMaxLayers];
   Head<T> head[kMaxSets];
-  T *e1[kMaxKinds], *e2[kMaxKinds];  // cotangents of the cell
+  T *e1[kMaxKinds], *e2[kMaxKinds];  // cotangents of the cell; e2 null for a cell with gates
   T* scratch[kMaxKinds];
   T* pending;         // (heads) step delta, not yet applied
   uint64_t* updates;  // (heads) t of the moments
@@ -147,10 +147,12 @@ constexpr Network<T> make_network(Builder& arena, NetworkConfig config, const Na
   const bool recurrent = config.cell.kind != CellKind::kNone;
   if (recurrent) {
     const Name cell = body.dot("cell");
-    net.cell = cells::make_rtu<T>(arena, config.cell, cell);
+    net.cell = cells::make_cell<T>(arena, config.cell, cell);
     for (int k = 0; k < kinds && config.cell.learns(); ++k) {
-      net.e1[k] = cells::unit_vector<T>(arena, config.cell, cell.dot("e1.").number(k));
-      net.e2[k] = cells::unit_vector<T>(arena, config.cell, cell.dot("e2.").number(k));
+      T* parts[2] = {};
+      cells::make_parts(arena, config.cell, cell.dot("e1.").number(k), cell.dot("e2.").number(k), parts);
+      net.e1[k] = parts[0];
+      net.e2[k] = parts[1];
     }
   } else {
     net.x = arena.vector<T>(body.dot("x"), static_cast<uint32_t>(config.cell.inputs));
@@ -250,7 +252,7 @@ void init_rules(const Network<T>& net) {
 
 template <class T>
 void init_network(const Network<T>& net, core::Rng rng) {
-  if (net.config.cell.kind != CellKind::kNone) cells::init_rtu(net.cell, rng);
+  if (net.config.cell.kind != CellKind::kNone) cells::init_cell(net.cell, rng);
   for (int l = 0; l < net.config.layers; ++l) init_dense(net.layer[l].dense, net.config.sparsity, rng);
   for (int h = 0; h < net.config.heads; ++h) init_dense(net.head[h].dense, net.config.sparsity, rng);
   init_rules(net);

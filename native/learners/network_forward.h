@@ -49,7 +49,7 @@ void forward_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, con
   for (int32_t i = 0; i < dense.rows; ++i) y[i] += dense.b[i];
 }
 
-// Body and heads from the features (2n); also applies the pending weight steps.
+// Body and heads from the features; also applies the pending weight steps.
 template <class T>
 void forward_body(const Network<T>& net, const T* features) {
   const T* x = features;

@@ -46,8 +46,16 @@ void mix_cotangents(const Network<T>& net, int32_t h, int32_t to, int32_t from, 
   for (int l = 0; l < net.config.layers; ++l)
     kernel.add(round_up(kernel, net.config.hidden[l]), a, net.layer[l].cot[from], net.layer[l].cot[to]);
   if (!net.config.cell.learns()) return;
-  kernel.add(net.cell.poles * net.config.cell.units_per_pole, a, net.e1[from], net.e1[to]);
-  kernel.add(net.cell.poles * net.config.cell.units_per_pole, a, net.e2[from], net.e2[to]);
+  const int32_t units = static_cast<int32_t>(cells::unit_vector_size(net.cell));
+  kernel.add(units, a, net.e1[from], net.e1[to]);
+  if (net.e2[to] != nullptr) kernel.add(units, a, net.e2[from], net.e2[to]);
+}
+
+template <class T>
+void clear_cell_cotangents(const Network<T>& net, int32_t kind) {
+  if (!net.config.cell.learns()) return;
+  cells::zero(net.e1[kind], cells::unit_vector_size(net.cell));
+  if (net.e2[kind] != nullptr) cells::zero(net.e2[kind], cells::unit_vector_size(net.cell));
 }
 
 // Removes the cotangents of one kind from the step (for example, when the learner's action was overridden).
@@ -55,9 +63,7 @@ template <class T>
 void clear_cotangents(const Network<T>& net, int32_t h, int32_t kind) {
   cells::zero(net.head[h].cot[kind], net.config.head[h].outputs);
   for (int l = 0; l < net.config.layers; ++l) cells::zero(net.layer[l].cot[kind], net.config.hidden[l]);
-  if (!net.config.cell.learns()) return;
-  cells::zero(net.e1[kind], static_cast<int64_t>(net.cell.poles) * net.config.cell.units_per_pole);
-  cells::zero(net.e2[kind], static_cast<int64_t>(net.cell.poles) * net.config.cell.units_per_pole);
+  clear_cell_cotangents(net, kind);
 }
 
 // ---- eligibilities --------------------------------------------------------------------------------------------------
@@ -80,10 +86,7 @@ void clear_credit(const Network<T>& net) {
   for (int h = 0; h < config.heads; ++h) clear_dense(net.head[h].dense);
   if (net.rule != nullptr) clear_conditioned(net);
   for (int k = 0; k < config.kinds(); ++k) {
-    if (config.cell.learns()) {
-      cells::zero(net.e1[k], static_cast<int64_t>(net.cell.poles) * config.cell.units_per_pole);
-      cells::zero(net.e2[k], static_cast<int64_t>(net.cell.poles) * config.cell.units_per_pole);
-    }
+    clear_cell_cotangents(net, k);
     for (int l = 0; l < config.layers; ++l) cells::zero(net.layer[l].cot[k], config.hidden[l]);
   }
   for (int h = 0; h < config.heads; ++h)

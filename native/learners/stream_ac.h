@@ -101,8 +101,10 @@ constexpr StreamAc<T> make_stream_ac(Builder& arena, const StreamAcConfig& confi
       const Name name = Name("before").number(i);
       agent.features[i] = arena.vector<T>(name.dot("features"), static_cast<uint32_t>(body.features()));
       if (body.cell.kind == CellKind::kNone) continue;
-      agent.s1[i] = cells::unit_vector<T>(arena, body.cell, name.dot("s1"));
-      agent.s2[i] = cells::unit_vector<T>(arena, body.cell, name.dot("s2"));
+      T* parts[2] = {};
+      cells::make_parts(arena, body.cell, name.dot("s1"), name.dot("s2"), parts);
+      agent.s1[i] = parts[0];
+      agent.s2[i] = parts[1];
     }
   }
   agent.info = arena.reserve<StepInfo>(1);
@@ -289,10 +291,9 @@ void store_for_recompute(const StreamAc<T>& agent) {
     const Network<T>& net = agent.net[i];
     memcpy(agent.features[i], features_of(net), static_cast<size_t>(net.config.features()) * sizeof(T));
     if (net.config.cell.kind == CellKind::kNone) continue;
-    const size_t bytes =
-        static_cast<size_t>(net.cell.poles) * static_cast<size_t>(net.config.cell.units_per_pole) * sizeof(T);
+    const size_t bytes = static_cast<size_t>(cells::unit_vector_size(net.cell)) * sizeof(T);
     memcpy(agent.s1[i], net.cell.s1, bytes);
-    memcpy(agent.s2[i], net.cell.s2, bytes);
+    if (agent.s2[i] != nullptr) memcpy(agent.s2[i], net.cell.s2, bytes);
   }
 }
 

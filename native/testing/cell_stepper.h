@@ -9,7 +9,7 @@
 #include <new>
 #include <utility>
 
-#include "native/cells/rtu.h"
+#include "native/cells/cell.h"
 #include "native/optim/optimizer.h"
 
 namespace rtu::testing {
@@ -49,7 +49,7 @@ class Stepper {
   // Minimum bytes that a step reads and writes: traces, weights, eligibilities.
   uint64_t block_bytes() const {
     const kernels::Block<float>& block = cell_.block;
-    const uint64_t traces = config_.cell.kind == cells::CellKind::kLinear ? 2 : 4;
+    const uint64_t traces = config_.cell.kind == cells::CellKind::kNonlinear ? 4 : 2;
     const uint64_t weights = 2 + 2 * static_cast<uint64_t>(block.sets);
     const uint64_t of_lanes = static_cast<uint64_t>(block.blocks * block.inputs) * sizeof(float) *
                               static_cast<uint64_t>(cell_.kernels->lanes);

@@ -26,9 +26,12 @@ class Timing {
     keep<&Table::learn_nonlinear, kRecurrent>();
     keep<&Table::step_linear, kRecurrent>();
     keep<&Table::step_sgd, kRecurrent>();
+    keep<&Table::learn_gated, kRecurrent>();
     keep<&Table::coefficients, kCoefficients>();
     keep<&Table::state, kUnits>();
     keep<&Table::learn_units, kUnits>();
+    keep<&Table::gate, kUnits>();
+    keep<&Table::learn_gates, kUnits>();
     keep<&Table::dense_forward, kDense>();
     keep<&Table::dense_backward, kDense>();
     keep<&Table::dense_learn, kDense>();

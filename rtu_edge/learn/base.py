@@ -10,6 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from rtu_edge import _core
 from rtu_edge._base import files
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_sections
@@ -83,7 +84,7 @@ class Learner:
     def _is_parameter(self, name: str) -> bool:
         leaf = name.rsplit(".", 1)[-1]
         inside = not any(part in {"z0", "z1", "step", "trace", "m", "v"} for part in name.split("."))
-        return inside and leaf in {"nu_log", "theta_log", "W1", "W2", "weight", "bias"}
+        return inside and (leaf in {"weight", "bias"} or _core.is_cell_parameter(leaf))
 
     @property
     def parameters(self) -> dict[str, Array]:

@@ -111,16 +111,27 @@ class Footprint:
         return total if self.times is None else f"{total}\n{self.times}"
 
 
+# Of each cell, per unit and input: operations that advance the traces of a weight pair (complex rotation and input;
+# four real traces; two), outputs per unit, operations per set of eligibilities.
+_CELLS = {
+    "linear": (8, 2, 16),
+    "nonlinear": (16, 2, 16),
+    "lru": (8, 2, 16),
+    "mingru": (6, 1, 12),
+    "elstm": (6, 1, 12),
+}
+
+
 def _flops(config: Mapping[str, Any]) -> dict[str, int]:
     n, d, hidden = config["units"], config["observation_size"], list(config["hidden"])
     recurrent = config["cell"] != "none"
-    linear = config["cell"] == "linear"
+    pair, width, per_pair = _CELLS.get(config["cell"], (0, 0, 0))
     control = "body" in config
     if control:
         d += config["n_outputs"] * config["previous_action"] + config["previous_reward"]
     bodies, sets = (1, 2) if control and config["body"] == "shared" else (2 if control else 1, 1)
     outputs = [1, config["n_outputs"] * (1 if config["discrete"] else 2)] if control else [config.get("n_outputs", 1)]
-    widths = [2 * n if recurrent else d, *hidden]
+    widths = [width * n + d * (config["cell"] in ("lru", "none")), *hidden]
     body = sum(below * above for below, above in itertools.pairwise(widths))
     head = widths[-1] * sum(outputs)
     kinds = 3 if control else 1  # backpropagated cotangents: value, log pi, entropy
@@ -128,11 +139,10 @@ def _flops(config: Mapping[str, Any]) -> dict[str, int]:
     learned = block if config["credit"] != "frozen" else 0
     return {
         "predict": bodies * (4 * block + 2 * body) + 2 * head,
-        # complex rotation and input; four real traces for the nonlinear cell
-        "traces": bodies * learned * (8 if linear else 16),
-        # contraction 6, decay and sum of sizes 6, weight step 4 per weight pair; backward, eligibility and step of
+        "traces": bodies * learned * pair,
+        # per weight pair contraction 6 or 2, decay and sum of sizes 6, weight step 4; backward, eligibility and step of
         # dense layers
-        "update": bodies * sets * (16 * learned + 6 * body) + 6 * head + kinds * 2 * body + 2 * kinds * head,
+        "update": bodies * sets * (per_pair * learned + 6 * body) + 6 * head + kinds * 2 * body + 2 * kinds * head,
     }
 
 

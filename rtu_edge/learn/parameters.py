@@ -75,7 +75,7 @@ _BY_STREAM_RULE = ByChoice("optimizer", {**_BY_RULE.values, "adaptive_obgd": 1.0
 _BY_ACTOR_RULE = ByChoice("optimizer", {**_BY_STREAM_RULE.values, "intentional": 0.01})
 _BY_CRITIC_RULE = ByChoice("optimizer", {**_BY_STREAM_RULE.values, "intentional": 0.2})
 _GROUPS = ("recurrent", "body", "head")
-_POLES = "of a pole at initialisation"
+_POLES = "of a pole, or of a gate at input 0, at initialisation"
 
 
 def _learners(value: Any) -> dict[str, Any]:
@@ -99,15 +99,15 @@ TABLE: tuple[Parameter, ...] = (
     _("units", Integer(1, 65536), "", {AC: 32, TD: 64, REGRESSOR: 32}, "Recurrent units n of each network"),
     _("hidden", Widths(Integer(1, 65536), 4), "", {AC: (32,), TD: (), REGRESSOR: ()},
       "Layers after the recurrent cell"),
-    _("cell", Choice(("linear", "nonlinear", "none")), "", _learners("linear"),
-      "Recurrent cell; `none`: memoryless baseline"),
+    _("cell", Choice(("linear", "nonlinear", "mingru", "lru", "elstm", "none")), "", _learners("linear"),
+      "Recurrent cell; `linear`, `nonlinear`: recurrent trace units; `none`: memoryless baseline (docs/math.md, 1)"),
     _("credit", Choice(("rtrl", "tbptt1", "frozen")), "", _learners("rtrl"),
       "How the recurrent cell learns; `rtrl`: by exact gradients; `tbptt1`: by the gradient of one step; `frozen`: not "
       "at all"),
     _("activation", Choice(("relu", "tanh", "identity")), "", {AC: "tanh", TD: "relu", REGRESSOR: "relu", CELL: "relu"},
       "Activation function of the recurrent cell"),
     _("units_per_pole", Integer(1, 4096), "", {**_learners(1), CELL: 1},
-      "Units that share one pole and its traces; a divisor of the number of units; 1 for the nonlinear cell"),
+      "Units that share one pole and its traces; a divisor of the number of units; 1 for `nonlinear`, `mingru`, `elstm`"),
     _("body", Choice(("separate", "shared")), "", {AC: "shared"},
       "Network of actor and critic; `shared`: one network for both with summed updates (docs/math.md, 4)"),
     _("gamma", _UNIT, "", {AC: 0.98, TD: 0.95}, "Discount factor per step"),
@@ -140,7 +140,7 @@ TABLE: tuple[Parameter, ...] = (
     _("r_max", Number(0.0, 1.0, open_low=True), "", {**_learners(1.0), CELL: 1.0},
       f"Largest retention {_POLES}"),
     _("max_phase", Number(0.0, 1000.0, open_low=True), "rad per step", {AC: 6.28, TD: 0.6, REGRESSOR: 0.6, CELL: 6.28},
-      f"Largest phase {_POLES}"),
+      "Largest phase of a pole at initialisation"),
     _("sparsity", _UNIT, "", _learners(0.9),
       "Share of zero weights in dense layers at initialisation; each row keeps one weight"),
     _("sigma_floor", Number(0.0, 1e3), "", {AC: 0.1}, "Offset added to the standard deviation of continuous actions"),
@@ -266,5 +266,6 @@ def _check_poles(values: Mapping[str, Any], cell: object) -> None:
         raise ConfigError(f"r_min = {low!r}: expected a number from 0 to r_max = {number_text(high)}")
     if units is not None and units % shared != 0:
         raise ConfigError(f"units_per_pole = {shared}: expected a divisor of units = {units}")
-    if cell == "nonlinear" and shared != 1:
-        raise ConfigError(f"units_per_pole = {shared}: expected 1 for the nonlinear RTU, whose units share no traces")
+    if cell in ("nonlinear", "mingru", "elstm") and shared != 1:
+        name = {"nonlinear": "the nonlinear RTU", "mingru": "minGRU", "elstm": "eLSTM"}[str(cell)]
+        raise ConfigError(f"units_per_pole = {shared}: expected 1 for {name}, whose units share no traces")

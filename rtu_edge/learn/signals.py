@@ -44,7 +44,8 @@ class TDPredictor(_SignalLearner):
             "head".
         seed: Random seed, 0 to 2^64 - 1.
         hidden: Layers after the recurrent cell, a width of 1 to 65536, or a sequence of at most 4.
-        cell: Recurrent cell, one of "linear", "nonlinear", "none"; "none": memoryless baseline.
+        cell: Recurrent cell, one of "linear", "nonlinear", "mingru", "lru", "elstm", "none"; "linear", "nonlinear":
+            recurrent trace units; "none": memoryless baseline (docs/math.md, 1).
         credit: How the recurrent cell learns, one of "rtrl", "tbptt1", "frozen"; "rtrl": by exact gradients; "tbptt1":
             by the gradient of one step; "frozen": not at all.
         activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
@@ -58,8 +59,8 @@ class TDPredictor(_SignalLearner):
         step_size: Step size, 0 to 1e6; 0 freezes the weights; default 1 with "obgd" and "adaptive_obgd", 0.001 with
             "sgd" and "adam", 0.5 with "intentional".
         kappa: Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps.
-        r_min: Smallest retention of a pole at initialisation, 0 to 0.9999999; at most r_max.
-        r_max: Largest retention of a pole at initialisation, above 0, at most 1.
+        r_min: Smallest retention of a pole, or of a gate at input 0, at initialisation, 0 to 0.9999999; at most r_max.
+        r_max: Largest retention of a pole, or of a gate at input 0, at initialisation, above 0, at most 1.
         max_phase: Largest phase of a pole at initialisation, above 0, at most 1000 rad per step.
         sparsity: Share of zero weights in dense layers at initialisation, 0 to 1; each row keeps one weight.
         normalize_observation: Normalise each channel by its running mean and variance; a channel that has not moved
@@ -218,15 +219,16 @@ class OnlineRegressor(_SignalLearner):
         optimizer: Optimizer, one of "obgd", "sgd", "adam"; "obgd": overshooting-bounded gradient descent.
         step_size: Step size, 0 to 1e6; 0 freezes the weights; default 1 with "obgd", 0.001 with "sgd" and "adam".
         seed: Random seed, 0 to 2^64 - 1.
-        cell: Recurrent cell, one of "linear", "nonlinear", "none"; "none": memoryless baseline.
+        cell: Recurrent cell, one of "linear", "nonlinear", "mingru", "lru", "elstm", "none"; "linear", "nonlinear":
+            recurrent trace units; "none": memoryless baseline (docs/math.md, 1).
         credit: How the recurrent cell learns, one of "rtrl", "tbptt1", "frozen"; "rtrl": by exact gradients; "tbptt1":
             by the gradient of one step; "frozen": not at all.
         activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
-        units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for the
-            nonlinear cell.
+        units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for
+            "nonlinear", "mingru", "elstm".
         kappa: Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps.
-        r_min: Smallest retention of a pole at initialisation, 0 to 0.9999999; at most r_max.
-        r_max: Largest retention of a pole at initialisation, above 0, at most 1.
+        r_min: Smallest retention of a pole, or of a gate at input 0, at initialisation, 0 to 0.9999999; at most r_max.
+        r_max: Largest retention of a pole, or of a gate at input 0, at initialisation, above 0, at most 1.
         max_phase: Largest phase of a pole at initialisation, above 0, at most 1000 rad per step.
         sparsity: Share of zero weights in dense layers at initialisation, 0 to 1; each row keeps one weight.
         normalize_observation: Normalise each channel by its running mean and variance; a channel that has not moved

@@ -40,12 +40,13 @@ class StreamAC(Actor):
         units: Recurrent units n of each network, 1 to 65536.
         hidden: Layers after the recurrent cell, a width of 1 to 65536, or a sequence of at most 4.
         seed: Random seed, 0 to 2^64 - 1.
-        cell: Recurrent cell, one of "linear", "nonlinear", "none"; "none": memoryless baseline.
+        cell: Recurrent cell, one of "linear", "nonlinear", "mingru", "lru", "elstm", "none"; "linear", "nonlinear":
+            recurrent trace units; "none": memoryless baseline (docs/math.md, 1).
         credit: How the recurrent cell learns, one of "rtrl", "tbptt1", "frozen"; "rtrl": by exact gradients; "tbptt1":
             by the gradient of one step; "frozen": not at all.
         activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
-        units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for the
-            nonlinear cell.
+        units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for
+            "nonlinear", "mingru", "elstm".
         body: Network of actor and critic, one of "separate", "shared"; "shared": one network for both with summed
             updates (docs/math.md, 4).
         gamma: Discount factor per step, 0 to 1.
@@ -71,8 +72,8 @@ class StreamAC(Actor):
         actor_warmup: Steps in which the actor's step size rises from 0 to its value, while the critic and the
             statistics settle, 0 to 2147483647 steps.
         entropy: Entropy coefficient tau, 0 to 1000.
-        r_min: Smallest retention of a pole at initialisation, 0 to 0.9999999; at most r_max.
-        r_max: Largest retention of a pole at initialisation, above 0, at most 1.
+        r_min: Smallest retention of a pole, or of a gate at input 0, at initialisation, 0 to 0.9999999; at most r_max.
+        r_max: Largest retention of a pole, or of a gate at input 0, at initialisation, above 0, at most 1.
         max_phase: Largest phase of a pole at initialisation, above 0, at most 1000 rad per step.
         sparsity: Share of zero weights in dense layers at initialisation, 0 to 1; each row keeps one weight.
         sigma_floor: Offset added to the standard deviation of continuous actions, 0 to 1000.

@@ -13,7 +13,7 @@ namespace every {
 using namespace rtu;
 using core::Status;
 
-constexpr int kAgents = 6;
+constexpr int kAgents = 9;
 constexpr int kInputs = 3;
 constexpr int kActions = 2;
 
@@ -21,6 +21,9 @@ constexpr learners::NetworkConfig body(int variant) {
   learners::NetworkConfig out;
   out.cell.kind = variant == 1 || variant == 4 ? cells::CellKind::kNonlinear
                   : variant == 5               ? cells::CellKind::kNone
+                  : variant == 6               ? cells::CellKind::kMinGru
+                  : variant == 7               ? cells::CellKind::kElstm
+                  : variant == 8               ? cells::CellKind::kLru
                                                : cells::CellKind::kLinear;
   out.cell.activation = variant % 3 == 0   ? kernels::Activation::kRelu
                         : variant % 3 == 1 ? kernels::Activation::kTanh

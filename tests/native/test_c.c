@@ -106,7 +106,7 @@ static void refuses_configurations(void) {
   REFUSED(units_per_pole = 2); /* 9 units */
   REFUSED(layers = 5);
   REFUSED(hidden[0] = 0);
-  REFUSED(cell = 3);
+  REFUSED(cell = 6);
   REFUSED(activation = -1);
   REFUSED(optimizer = 7);
   REFUSED(gamma = (double)NAN);

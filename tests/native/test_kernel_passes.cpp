@@ -1,4 +1,4 @@
-// Two passes over the recurrent block against their formulas one by one, for every instruction set.
+// Passes over the recurrent block against their formulas one by one, for every instruction set.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +6,7 @@
 #include <initializer_list>
 
 #include "check.h"
-#include "native/cells/rtu.h"
+#include "native/cells/cell.h"
 #include "native/runtime/denormals.h"
 #include "native/runtime/isa.h"
 
@@ -21,11 +21,11 @@ struct Cell {
 
   Cell(const cells::RtuConfig& config, const kernels::Kernels<float>& kernels) {
     core::Builder footprint(nullptr, nullptr, static_cast<uint32_t>(kernels.lanes));
-    (void)cells::make_rtu<float>(footprint, config, core::Name());
+    (void)cells::make_cell<float>(footprint, config, core::Name());
     memory = static_cast<unsigned char*>(aligned_alloc(64, footprint.bytes()));
     memset(memory, 0, footprint.bytes());
     core::Builder bind(memory, nullptr, static_cast<uint32_t>(kernels.lanes));
-    cell = cells::make_rtu<float>(bind, config, core::Name());
+    cell = cells::make_cell<float>(bind, config, core::Name());
     cell.kernels = &kernels;
   }
   ~Cell() { free(memory); }
@@ -170,6 +170,114 @@ void check_sgd(const kernels::Kernels<float>& kernel) {
   CHECK_BELOW(worst, 3e-6, "step_sgd: 40 steps of roundings of 6e-8, sums of order 1");
 }
 
+// learn_gated() and learn_gates() against S <- K S + a x and z <- decay z + e S (docs/math.md, 2a), for one and two sets;
+// every other weight of a set has another decay and cotangent.
+void check_gated(const kernels::Kernels<float>& kernel, int sets, bool advance_first, float a) {
+  constexpr int n = 19, d = 5;
+  cells::CellConfig config;
+  config.kind = cells::CellKind::kElstm;
+  config.poles = n;
+  config.inputs = d;
+  config.sets = sets;
+  Cell made(config, kernel);
+  const cells::Cell<float>& cell = made.cell;
+  const auto number = [](int k) { return static_cast<float>(sin(1.7 * k)); };
+  const auto real = [](float value) { return static_cast<double>(value); };
+  alignas(64) float e[2][32] = {};
+  float x[d];
+  double want[n][d][8], want_unit[n][4][3], norm[2] = {};
+  for (int j = 0; j < d; ++j) x[j] = number(j + 90);
+  const float pending[] = {a, -2 * a}, decay[] = {0.9f, 0.8f};
+  kernels::GateTraces<float> traces{};
+  for (int q = 0; q < 4; ++q) {
+    traces.s[q] = cell.unit_trace[q];
+    for (int s = 0; s < sets; ++s) traces.z[s][q] = cell.unit_z[s][q];
+  }
+  for (int i = 0; i < n; ++i) {
+    const double K = real(cell.gates.K[i] = 0.6f + 0.01f * number(i)), h = real(cell.h1[i] = number(i + 7));
+    const double gain[] = {real(cell.gates.a1[i] = number(i + 1)), real(cell.gates.a2[i] = number(i + 2))};
+    for (int s = 0; s < sets; ++s) e[s][i] = number(2 * i + s);
+    // to: S1, S2 or one trace; w: their weights, null for a parameter of the unit; z: their eligibilities
+    const auto advance = [&](double S, double into, const float* z, int s) {
+      const double next = K * S + into, found = real(decay[s]) * real(*z) + real(e[s][i]) * (advance_first ? next : S);
+      norm[s] += fabs(found);
+      return found;
+    };
+    for (int j = 0; j < d; ++j) {
+      for (int slot = 0; slot < 2; ++slot) cells::trace_at(cell, slot, i, j) = number(7 * i + 3 * j + slot);
+      for (int half = 0; half < 2 + 2 * sets; ++half)
+        cells::weight_at(cell, half, i, j) = number(5 * i + 11 * j + half);
+      for (int half = 0; half < 2; ++half) {
+        const double S = real(cells::trace_at(cell, half, i, j)), into = gain[half] * real(x[j]);
+        double w = real(cells::weight_at(cell, half, i, j));
+        for (int s = 0; s < sets; ++s) {
+          const float& z = cells::weight_at(cell, 2 + 2 * s + half, i, j);
+          w += real(pending[s]) * real(z);
+          want[i][j][4 + 2 * s + half] = advance(S, into, &z, s);
+        }
+        want[i][j][half] = K * S + into;
+        want[i][j][2 + half] = w;
+      }
+    }
+    for (int q = 0; q < 4; ++q) {
+      const double S = real(traces.s[q][i] = number(i + 3 * q)), into = gain[q % 2] * (q < 2 ? 1.0 : h);
+      want_unit[i][q][0] = K * S + into;
+      for (int s = 0; s < sets; ++s) {
+        traces.z[s][q][i] = number(i - q - s);
+        want_unit[i][q][1 + s] = advance(S, into, &traces.z[s][q][i], s);
+      }
+    }
+  }
+  kernels::SetCotangent<float> set[] = {{e[0], nullptr, decay[0], 0}, {e[1], nullptr, decay[1], 0}};
+  kernel.learn_gated(cell.block, pending, advance_first, cell.gates, x, set);
+  kernel.learn_gates(cell.poles, 4, sets, advance_first, cell.gates, cell.h1, traces, set);
+  double worst = 0;
+  const auto see = [&](double wanted, float found) { worst = fmax(worst, fabs(wanted - real(found))); };
+  for (int i = 0; i < n; ++i) {
+    for (int j = 0; j < d; ++j) {
+      for (int half = 0; half < 2; ++half) {
+        see(want[i][j][half], cells::trace_at(cell, half, i, j));
+        for (int slot = 0; slot < 1 + sets; ++slot)
+          see(want[i][j][2 + 2 * slot + half], cells::weight_at(cell, 2 * slot + half, i, j));
+      }
+    }
+    for (int q = 0; q < 4; ++q) {
+      see(want_unit[i][q][0], traces.s[q][i]);
+      for (int s = 0; s < sets; ++s) see(want_unit[i][q][1 + s], traces.z[s][q][i]);
+    }
+  }
+  CHECK_BELOW(worst, 6e-7, "learn_gated, learn_gates: four roundings of 6e-8 of numbers up to 2");
+  for (int s = 0; s < sets; ++s)
+    CHECK_BELOW(fabs(norm[s] - real(set[s].norm)) / norm[s], 2e-6, "learn_gated, learn_gates: a sum of 266 numbers");
+}
+
+// Gates far from 0, where 1 - sigmoid(v) must keep its relative accuracy: it is the share of the past that is lost.
+void check_gates(const kernels::Kernels<float>& kernel) {
+  constexpr int n = 32;
+  alignas(64) float b1[n], b2[n], zero[n] = {}, h[n], K[n], a1[n], a2[n], k[n], y[n], s[n];
+  for (int i = 0; i < n; ++i) {
+    b1[i] = -24.0f + 1.5f * static_cast<float>(i);
+    b2[i] = 3.0f - 0.25f * static_cast<float>(i);
+    h[i] = 0.5f;
+  }
+  const float* const parameters[] = {b1, b2, zero, zero};
+  kernel.gate(n, kernels::GateForm::kMinGru, kernels::Activation::kIdentity, parameters, h, zero, zero, {K, a1, a2}, k,
+              y, s);
+  double worst = 0;
+  const auto see = [&](double wanted, float found) {
+    worst = fmax(worst, fabs(wanted - static_cast<double>(found)) / fabs(wanted));
+  };
+  for (int i = 0; i < n; ++i) {
+    const double u = 1 / (1 + exp(static_cast<double>(-b1[i]))), shut = 1 / (1 + exp(static_cast<double>(b1[i]))),
+                 v = static_cast<double>(b2[i]), low = 1 / (1 + exp(-v)), c = v >= 0 ? v + 0.5 : low;
+    see(shut, K[i]);
+    see((c - 0.5) * u * shut + (c == 0.5 ? 1 : 0), a1[i] + (c == 0.5 ? 1.0f : 0.0f));
+    see(u * (v >= 0 ? 1 : low * (1 - low)), a2[i]);
+    see(shut * 0.5 + u * c, k[i]);
+  }
+  CHECK_BELOW(worst, 1e-6, "gate: a few roundings of 6e-8, c - h rounded at 0.5");
+}
+
 }  // namespace
 
 int main() {
@@ -178,6 +286,10 @@ int main() {
   runtime::flush_denormals();
   for (int k = 0; k < found; ++k) {
     check_sgd(*tables[k]);
+    check_gates(*tables[k]);
+    for (int sets : {1, 2})
+      for (bool advance_first : {false, true})
+        for (float a : {0.0f, 1e-3f}) check_gated(*tables[k], sets, advance_first, a);
     for (bool advance_first : {false, true})
       for (float a : {0.0f, 1e-3f}) check_nonlinear(*tables[k], advance_first, a);
   }

@@ -229,9 +229,10 @@ void compare(const kernels::Kernels<float>& kernel, const learners::TdConfig& co
 
 // The fused pass gives the bits of the two halves, and steps one behind the bits of the plain order.
 void check_fused(const kernels::Kernels<float>& kernel) {
-  for (int units_per_pole : {1, 3}) {
-    const learners::TdConfig config =
-        configuration(5, 19, cells::CellKind::kLinear, units_per_pole, optim::Rule::kObgd);
+  for (int variant = 0; variant < 3; ++variant) {
+    const int units_per_pole = variant == 1 ? 3 : 1;
+    const cells::CellKind kind = variant == 2 ? cells::CellKind::kLru : cells::CellKind::kLinear;
+    const learners::TdConfig config = configuration(5, 19, kind, units_per_pole, optim::Rule::kObgd);
     Agent fused(config, &kernel), halves(config, &kernel);
     for (uint32_t t = 0; t < 50; ++t) {
       kernels::SetCotangent<float> sets[kernels::kMaxSets] = {};
@@ -276,6 +277,8 @@ int main() {
         compare(kernel, configuration(d, n, cells::CellKind::kLinear, 3, optim::Rule::kObgd), &one, &many);
         compare(kernel, configuration(d, n, cells::CellKind::kLinear, 1, optim::Rule::kIntentional), &one, &many);
         compare(kernel, configuration(d, n, cells::CellKind::kLinear, 1, optim::Rule::kAdaptiveObgd), &one, &many);
+        for (const auto kind : {cells::CellKind::kMinGru, cells::CellKind::kLru, cells::CellKind::kElstm})
+          compare(kernel, configuration(d, n, kind, 1, optim::Rule::kSgd), &one, &many);
       }
     }
     double dense = 0;

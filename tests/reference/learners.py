@@ -28,7 +28,7 @@ from .body import Body
 from .eligibility import Eligibility, add, decays, learned
 from .normalizers import Channels, RewardScaler
 from .policies import normal_policy, softmax_policy
-from .rtu import NAMES, RTU
+from .cells import cell_names, make_cell
 
 Array = NDArray[np.float64]
 Tree = dict[str, Array]
@@ -37,15 +37,16 @@ Tree = dict[str, Array]
 class Trunk:
     """Cell and body under one prefix; `forward` once per step, `gradient` for any cotangent of its output.
 
-    Without a cell (`<prefix>.cell.W1` absent) the body sees the observation: the memoryless control.
+    Without a cell (no `<prefix>.cell.*`) the body sees the observation: the memoryless control.
     """
 
     def __init__(self, prefix: str, p: Tree, activation: str, nonlinear: bool, credit: str = "rtrl") -> None:
         self.p, self.prefix = p, prefix + "." if prefix else ""
-        self.cell: RTU | None = None
-        if f"{self.prefix}cell.W1" in p:
-            cell = {k: p[f"{self.prefix}cell.{k}"] for k in NAMES}
-            self.cell = RTU(cell, activation, nonlinear, credit=credit)
+        self.cell: Any = None
+        self.names = cell_names(p, self.prefix)
+        if self.names:
+            cell = {k: p[f"{self.prefix}cell.{k}"] for k in self.names}
+            self.cell = make_cell(cell, activation, nonlinear, credit)
         self.depth = sum(k.startswith(f"{self.prefix}layer") and k.endswith(".weight") for k in p)
         self.y = self.out = np.zeros(0)
 
@@ -56,7 +57,7 @@ class Trunk:
     def forward(self, x: Array, periods: float = 1.0) -> Array:
         """Advances h and the traces with the current weights, by `periods` of the nominal time step."""
         if self.cell:
-            self.cell.p = {k: self.p[f"{self.prefix}cell.{k}"] for k in NAMES}
+            self.cell.p = {k: self.p[f"{self.prefix}cell.{k}"] for k in self.names}
             self.y = self.cell.step(x, periods)
         else:
             self.y = x

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .cells import make_cell
 from .normalizers import READING, VARIANCE_EPS
 
 ACTIVATIONS = {"relu": lambda z: np.maximum(z, 0.0), "tanh": np.tanh, "identity": lambda z: z}
@@ -53,13 +54,21 @@ class OraclePolicy:
         prefix = "body" if body == "shared" else "actor"
         p: dict[str, np.ndarray] = {}
         size = observation_size
-        if cell != "none":
+        if cell in ("mingru", "elstm"):
+            vectors = ("bu", "bh") if cell == "mingru" else ("bz", "bf", "wz", "wf")
+            for name in ("Wu", "Wh") if cell == "mingru" else ("Z", "F"):
+                p[f"{prefix}.cell.{name}"] = rng.standard_normal((units, size))
+            p |= {f"{prefix}.cell.{name}": rng.standard_normal(units) for name in vectors}
+            size = units
+        elif cell != "none":
             r = rng.uniform(0.3, r_max, units // members)
             p[f"{prefix}.cell.nu_log"] = np.log(-np.log(r))
             p[f"{prefix}.cell.theta_log"] = np.log(rng.uniform(0.01, 2.0, units // members))
-            p[f"{prefix}.cell.W1"] = rng.standard_normal((units, size))
-            p[f"{prefix}.cell.W2"] = rng.standard_normal((units, size))
-            size = 2 * units
+            for name in ("Br", "Bi") if cell == "lru" else ("W1", "W2"):
+                p[f"{prefix}.cell.{name}"] = rng.standard_normal((units, size))
+            if cell == "lru":
+                p[f"{prefix}.cell.gamma_log"] = rng.uniform(-2.0, 0.0, units // members)
+            size = 2 * units + (size if cell == "lru" else 0)
         for i, width in enumerate(hidden):
             p[f"{prefix}.layer{i}.weight"] = rng.standard_normal((width, size)) / np.sqrt(size)
             p[f"{prefix}.layer{i}.bias"] = 0.1 * rng.standard_normal(width)
@@ -85,6 +94,7 @@ class OraclePolicy:
     def begin(self) -> None:
         cell = self.config["cell"] != "none"
         self.h = np.zeros((2, self.config["units"] if cell else 0))
+        self.cell: Any = None  # of the other cells
 
     def features(self, observation: np.ndarray) -> np.ndarray:
         x = np.asarray(observation, dtype=np.float64)
@@ -96,6 +106,12 @@ class OraclePolicy:
             return x
         prefix = "body" if self.config["body"] == "shared" else "actor"
         p = {k: v.astype(np.float64) for k, v in self.parameters.items()}
+        kind = self.config["cell"]
+        if kind not in ("linear", "nonlinear"):
+            if self.cell is None:
+                cell = {name.split(".")[-1]: v for name, v in p.items() if ".cell." in name}
+                self.cell = make_cell(cell, self.config["activation"], nonlinear=False)
+            return np.asarray(self.cell.step(x))
         members = self.config["units"] // len(p[f"{prefix}.cell.nu_log"])
         lam = np.repeat(
             np.exp(-np.exp(p[f"{prefix}.cell.nu_log"]) + 1j * np.exp(p[f"{prefix}.cell.theta_log"])), members

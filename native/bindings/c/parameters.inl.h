@@ -58,7 +58,7 @@ inline bool in_range(const rtu_agent_config& c) {
   if (!within(c.layers, 0, RTU_LAYERS_MAX)) return false;
   for (int32_t i = 0; i < c.layers; ++i)
     if (!within(c.hidden[i], 1, 65536)) return false;
-  if (!within(c.cell, 0, 2)) return false;
+  if (!within(c.cell, 0, 5)) return false;
   if (!within(c.credit, 0, 2)) return false;
   if (!within(c.activation, 0, 2)) return false;
   if (!within(c.units_per_pole, 1, 4096)) return false;

@@ -39,7 +39,9 @@ static_assert(same(RTU_OK, Status::kOk) && same(RTU_NON_FINITE, Status::kNonFini
                   same(RTU_BAD_VALUE, Status::kBadValue),
               "");
 static_assert(same(RTU_CELL_NONE, cells::CellKind::kNone) && same(RTU_CELL_LINEAR, cells::CellKind::kLinear) &&
-                  same(RTU_CELL_NONLINEAR, cells::CellKind::kNonlinear),
+                  same(RTU_CELL_NONLINEAR, cells::CellKind::kNonlinear) &&
+                  same(RTU_CELL_MINGRU, cells::CellKind::kMinGru) && same(RTU_CELL_LRU, cells::CellKind::kLru) &&
+                  same(RTU_CELL_ELSTM, cells::CellKind::kElstm),
               "");
 static_assert(same(RTU_IDENTITY, kernels::Activation::kIdentity) && same(RTU_RELU, kernels::Activation::kRelu) &&
                   same(RTU_TANH, kernels::Activation::kTanh),
@@ -74,7 +76,8 @@ const kernels::Kernels<float>* kernels_named(const char* isa) {
 // Checks across fields; the ranges of single fields are in parameters.inl.h.
 bool consistent(const rtu_agent_config& c) {
   return c.size == sizeof(rtu_agent_config) && c.units % c.units_per_pole == 0 &&
-         (c.cell != RTU_CELL_NONLINEAR || c.units_per_pole == 1) && c.r_min <= c.r_max;
+         (c.cell == RTU_CELL_NONE || c.cell == RTU_CELL_LINEAR || c.cell == RTU_CELL_LRU || c.units_per_pole == 1) &&
+         c.r_min <= c.r_max;
 }
 
 learners::HeadConfig head(const rtu_agent_config& c, double step_size, double kappa) {

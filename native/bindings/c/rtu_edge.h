@@ -46,7 +46,14 @@ enum {
   RTU_BAD_VALUE = -10    /* a checkpoint with invalid values */
 };
 
-enum { RTU_CELL_NONE = 0, RTU_CELL_LINEAR = 1, RTU_CELL_NONLINEAR = 2 };
+enum {
+  RTU_CELL_NONE = 0,
+  RTU_CELL_LINEAR = 1,
+  RTU_CELL_NONLINEAR = 2,
+  RTU_CELL_MINGRU = 3,
+  RTU_CELL_LRU = 4,
+  RTU_CELL_ELSTM = 5
+};
 enum { RTU_IDENTITY = 0, RTU_RELU = 1, RTU_TANH = 2 };
 enum { RTU_CREDIT_RTRL = 0, RTU_CREDIT_TBPTT1 = 1, RTU_CREDIT_FROZEN = 2 };
 enum { RTU_SATURATED = 1, RTU_EXPLORATION_LOST = 2, RTU_EXPLORATION_LARGE = 4, RTU_TD_ERROR = 8, RTU_NOT_FINITE = 16 };
@@ -54,8 +61,8 @@ enum { RTU_OBGD = 0, RTU_SGD = 1, RTU_ADAM = 2, RTU_ADAPTIVE_OBGD = 3, RTU_INTEN
 enum { RTU_PRECONDITIONER_GRADIENT = 0, RTU_PRECONDITIONER_TRACE = 1, RTU_PRECONDITIONER_LARGER = 2 };
 
 /* The arguments of the Python class rtu_edge.StreamAC; rtu_agent_config_init() sets its defaults. r_min is at most
- * r_max, units a multiple of units_per_pole, and units_per_pole 1 for the nonlinear cell. The decays are lambda, not
- * gamma lambda. */
+ * r_max, units a multiple of units_per_pole, and units_per_pole 1 for RTU_CELL_NONLINEAR, RTU_CELL_MINGRU and
+ * RTU_CELL_ELSTM. The decays are lambda, not gamma lambda. */
 typedef struct rtu_agent_config {
   uint32_t size;       /* sizeof this struct; set by rtu_agent_config_init() */
   int32_t checkpoints; /* 1: reserve the table of sections (20 KB), which hash and checkpoints need */
@@ -74,7 +81,8 @@ typedef struct rtu_agent_config {
   /* Layers after the recurrent cell, 0 to RTU_LAYERS_MAX of them, each 1 to 65536; default 32 */
   int32_t layers;
   int32_t hidden[RTU_LAYERS_MAX];
-  /* Recurrent cell, one of RTU_CELL_LINEAR, RTU_CELL_NONLINEAR, RTU_CELL_NONE; none: memoryless baseline; default
+  /* Recurrent cell, one of RTU_CELL_LINEAR, RTU_CELL_NONLINEAR, RTU_CELL_MINGRU, RTU_CELL_LRU, RTU_CELL_ELSTM,
+   * RTU_CELL_NONE; linear, nonlinear: recurrent trace units; none: memoryless baseline (docs/math.md, 1); default
    * RTU_CELL_LINEAR */
   int32_t cell;
   /* How the recurrent cell learns, one of RTU_CREDIT_RTRL, RTU_CREDIT_TBPTT1, RTU_CREDIT_FROZEN; rtrl: by exact
@@ -82,8 +90,8 @@ typedef struct rtu_agent_config {
   int32_t credit;
   /* Activation function of the recurrent cell, one of RTU_RELU, RTU_TANH, RTU_IDENTITY; default RTU_TANH */
   int32_t activation;
-  /* Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for the nonlinear cell;
-   * default 1 */
+  /* Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for nonlinear, mingru,
+   * elstm; default 1 */
   int32_t units_per_pole;
   /* 1: one network for actor and critic with summed updates; default 1 */
   int32_t shared_body;
@@ -114,9 +122,10 @@ typedef struct rtu_agent_config {
   int32_t actor_warmup;
   /* Entropy coefficient tau, 0 to 1000; default 0.01 */
   double entropy;
-  /* Smallest retention of a pole at initialisation, 0 to 0.9999999; at most r_max; default 0.7 */
+  /* Smallest retention of a pole, or of a gate at input 0, at initialisation, 0 to 0.9999999; at most r_max; default
+   * 0.7 */
   double r_min;
-  /* Largest retention of a pole at initialisation, above 0, at most 1; default 1 */
+  /* Largest retention of a pole, or of a gate at input 0, at initialisation, above 0, at most 1; default 1 */
   double r_max;
   /* Largest phase of a pole at initialisation, above 0, at most 1000 rad per step; default 6.28 */
   double max_phase;

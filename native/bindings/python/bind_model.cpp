@@ -84,6 +84,7 @@ void bind_model(py::module_& m) {
   m.attr("oldest_checkpoint_version") = core::kOldestCheckpointVersion;
   m.attr("max_layers") = learners::kMaxLayers;
 
+  m.def("is_cell_parameter", [](const std::string& leaf) { return cells::is_parameter(leaf.c_str()); });
   m.def("open_checkpoint", &open_checkpoint);
   m.def("check_checkpoint", &check_checkpoint);
   py::class_<Model>(m, "Model")

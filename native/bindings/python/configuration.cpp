@@ -68,8 +68,13 @@ cells::RtuConfig cell_configuration(const py::dict& d) {
   cells::RtuConfig out;
   using cells::CellKind;
   using kernels::Activation;
-  out.kind = choice<CellKind>(
-      d, "cell", {{"linear", CellKind::kLinear}, {"nonlinear", CellKind::kNonlinear}, {"none", CellKind::kNone}});
+  out.kind = choice<CellKind>(d, "cell",
+                              {{"linear", CellKind::kLinear},
+                               {"nonlinear", CellKind::kNonlinear},
+                               {"mingru", CellKind::kMinGru},
+                               {"lru", CellKind::kLru},
+                               {"elstm", CellKind::kElstm},
+                               {"none", CellKind::kNone}});
   out.activation = choice<Activation>(
       d, "activation", {{"relu", Activation::kRelu}, {"tanh", Activation::kTanh}, {"identity", Activation::kIdentity}});
   using cells::Credit;

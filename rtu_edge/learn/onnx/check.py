@@ -15,7 +15,7 @@ __all__ = ["check_model"]
 OPERATORS = {
     *("Abs", "Add", "ArgMax", "Clip", "Concat", "Div", "Equal", "Exp", "Gemm", "Greater", "GreaterOrEqual", "Identity"),
     *("LeakyRelu", "Less", "LessOrEqual", "MatMul", "Max", "Min", "Mul", "Neg", "Pow", "Reciprocal", "ReduceMean"),
-    *("ReduceSum", "Relu", "Slice", "Softplus", "Sqrt", "Squeeze", "Sub", "Tanh", "Unsqueeze", "Where"),
+    *("ReduceSum", "Relu", "Sigmoid", "Slice", "Softplus", "Sqrt", "Squeeze", "Sub", "Tanh", "Unsqueeze", "Where"),
 }
 _NODES, _CONCATS, _WIDTH = 400, 4, 1 << 17
 _ITEM_BYTES = {1: 4, 6: 4, 7: 8, 9: 1, 11: 8}  # float, int32, int64, bool, double

@@ -5,7 +5,7 @@
 An agent with `previous_action` or `previous_reward` has the inputs previous_action (1, k), one-hot for discrete
 actions, and previous_reward (1, 1), in the reward's own unit; zeros at the start of an episode.
 
-The graph computes `agent.predict(observation, deterministic=True)`: the normaliser, one step of the recurrent
+A minGRU and an eLSTM have one state per unit, h1. The graph computes `agent.predict(observation, deterministic=True)`: the normaliser, one step of the recurrent
 trace unit, the body and the actor's head. The state is an explicit input and output: the caller feeds h1_next and
 h2_next back, and zeros at the start of an episode.
 
@@ -148,9 +148,54 @@ def _activated(graph: _Graph, x: str, activation: str, output: str) -> str:
     return graph.op(kinds[activation], [x], output)
 
 
-def _recurrent(graph: _Graph, x: str, cell: Mapping[str, Array], nonlinear: bool, activation: str) -> str:
-    """One step of the unit (math.md, 1): z1 = g h1 - phi h2 + gam W1 x, z2 = g h2 + phi h1 + gam W2 x."""
-    units = cell["W1"].shape[0]
+# The two weight matrices of each cell, and its parameters per pole or unit.
+_WEIGHTS = {"mingru": ("Wu", "Wh"), "lru": ("Br", "Bi"), "elstm": ("Z", "F")}
+_UNITS = {
+    "mingru": ("bu", "bh"),
+    "lru": ("nu_log", "theta_log", "gamma_log"),
+    "elstm": ("bz", "bf", "wz", "wf"),
+}
+
+
+def _current(graph: _Graph, x: str, cell: Mapping[str, Array], weight: str, bias: str, own: str | None = None) -> str:
+    """The argument of a gate: W x + b, and w h1 where the gate sees the unit's own state."""
+    u = graph.op("MatMul", [x, graph.constant(f"cell.{weight}", cell[weight].T)], f"cell.{weight}_x")
+    row = graph.constant(f"cell.{bias}", np.asarray(cell[bias]).reshape(1, -1))
+    v = graph.op("Add", [u, row], f"cell.{weight}_v")
+    if own is None:
+        return v
+    seen = graph.op("Mul", ["h1", graph.constant(f"cell.{own}", np.asarray(cell[own]).reshape(1, -1))], f"cell.{own}_h")
+    return graph.op("Add", [v, seen], f"cell.{weight}_vh")
+
+
+def _shut(graph: _Graph, v: str, name: str) -> str:
+    """1 - sigmoid(v), to its own relative accuracy."""
+    return graph.op("Sigmoid", [graph.op("Neg", [v], f"{name}_negative")], name)
+
+
+def _gated(graph: _Graph, x: str, cell: Mapping[str, Array], kind: str, activation: str) -> str:
+    """One step of a minGRU or an eLSTM (math.md, 2a): h1_next = (1 - gate) h1 + gate drive."""
+    if kind == "mingru":
+        v = _current(graph, x, cell, "Wu", "bu")
+        kept, gate = _shut(graph, v, "cell.kept"), graph.op("Sigmoid", [v], "cell.gate")
+        v = _current(graph, x, cell, "Wh", "bh")
+        # g(v) = sigmoid(min(v, 0)) + max(v, 0): sigmoid(0) is the 1/2
+        below = graph.op("Neg", [graph.op("Relu", [graph.op("Neg", [v], "cell.v_negative")], "cell.low_size")], "cell.below")
+        low = graph.op("Sigmoid", [below], "cell.low")
+        drive = graph.op("Add", [low, graph.op("Relu", [v], "cell.above")], "cell.drive")
+    else:
+        drive = graph.op("Tanh", [_current(graph, x, cell, "Z", "bz", "wz")], "cell.drive")
+        v = _current(graph, x, cell, "F", "bf", "wf")
+        kept, gate = graph.op("Sigmoid", [v], "cell.kept"), _shut(graph, v, "cell.gate")
+    parts = [graph.op("Mul", ["h1", kept], "cell.past"), graph.op("Mul", [gate, drive], "cell.new")]
+    return _activated(graph, graph.op("Add", parts, "h1_next"), activation, "cell.y")
+
+
+def _recurrent(graph: _Graph, x: str, cell: Mapping[str, Array], kind: str, activation: str) -> str:
+    """One step of the unit (math.md, 1): z1 = g h1 - phi h2 + gam W1 x, z2 = g h2 + phi h1 + gam W2 x; the LRU has its
+    own gain, and its input follows its output (math.md, 2b)."""
+    nonlinear, weights = kind == "nonlinear", _WEIGHTS.get(kind, ("W1", "W2"))
+    units = cell[weights[0]].shape[0]
     members, rest = divmod(units, cell["nu_log"].shape[0])
     if rest:
         raise ValueError(f"cell: {units} units do not divide over {cell['nu_log'].shape[0]} poles")
@@ -160,20 +205,28 @@ def _recurrent(graph: _Graph, x: str, cell: Mapping[str, Array], nonlinear: bool
     r = np.exp(-nu)
     g = graph.constant("cell.g", r * np.cos(theta))
     phi = graph.constant("cell.phi", r * np.sin(theta))
-    gam = graph.constant("cell.gam", np.sqrt(-np.expm1(-2.0 * nu)) + 1e-8)
+    if kind == "lru":
+        gain = np.repeat(np.exp(np.asarray(cell["gamma_log"], dtype=np.float64)), members).reshape(1, -1)
+    else:
+        gain = np.sqrt(-np.expm1(-2.0 * nu)) + 1e-8
+    gam = graph.constant("cell.gam", gain)
 
     turned: list[str] = []
-    for half, own, other, sign in (("1", "h1", "h2", "Sub"), ("2", "h2", "h1", "Add")):
+    halves = (("1", "h1", "h2", "Sub"), ("2", "h2", "h1", "Add"))
+    for (half, own, other, sign), weight in zip(halves, weights, strict=True):
         kept = graph.op("Mul", [own, g], f"cell.g_h{half}")
         crossed = graph.op("Mul", [other, phi], f"cell.phi_h{half}")
         rotated = graph.op(sign, [kept, crossed], f"cell.rotated{half}")
-        u = graph.op("MatMul", [x, graph.constant(f"cell.W{half}", cell[f"W{half}"].T)], f"cell.u{half}")
+        u = graph.op("MatMul", [x, graph.constant(f"cell.{weight}", cell[weight].T)], f"cell.u{half}")
         driven = graph.op("Mul", [u, gam], f"cell.driven{half}")
         turned.append(graph.op("Add", [rotated, driven], f"cell.z{half}" if nonlinear else f"h{half}_next"))
     if nonlinear:
         turned = [_activated(graph, z, activation, f"h{half}_next") for half, z in zip("12", turned, strict=True)]
     y = graph.op("Concat", turned, "cell.concat", axis=1)
-    return y if nonlinear else _activated(graph, y, activation, "cell.y")
+    if nonlinear:
+        return y
+    y = _activated(graph, y, activation, "cell.y")
+    return graph.op("Concat", [y, x], "cell.y_x", axis=1) if kind == "lru" else y
 
 
 def _dense(graph: _Graph, x: str, name: str, parameters: Mapping[str, Array]) -> str:
@@ -202,6 +255,7 @@ def _layer(graph: _Graph, x: str, name: str, parameters: Mapping[str, Array]) ->
 class _Shape:
     observations: int
     units: int  # 0: no state
+    states: tuple[str, ...]
     discrete: bool
     width: int  # actuators, or choices
     previous: tuple[tuple[str, int], ...]  # inputs for the previous action and reward, with their widths
@@ -213,10 +267,14 @@ def _policy(graph: _Graph, agent: Agent) -> _Shape:
     body = "body" if config.get("body", "separate") == "shared" else "actor"
     x = _with_previous(graph, _normalised(graph, "observation", agent), agent)
     units = 0
-    if config.get("cell", "linear") != "none":
-        cell = {name: parameters[f"{body}.cell.{name}"] for name in ("nu_log", "theta_log", "W1", "W2")}
-        units = int(cell["W1"].shape[0])
-        x = _recurrent(graph, x, cell, config["cell"] == "nonlinear", config.get("activation", "relu"))
+    kind = config.get("cell", "linear")
+    gated = kind in ("mingru", "elstm")
+    if kind != "none":
+        weights = _WEIGHTS.get(kind, ("W1", "W2"))
+        names = (*_UNITS.get(kind, ("nu_log", "theta_log")), *weights)
+        cell = {name: parameters[f"{body}.cell.{name}"] for name in names}
+        units = int(cell[weights[0]].shape[0])
+        x = (_gated if gated else _recurrent)(graph, x, cell, kind, config.get("activation", "relu"))
     layer = 0
     while f"{body}.layer{layer}.weight" in parameters:
         x = _layer(graph, x, f"{body}.layer{layer}", parameters)
@@ -226,7 +284,8 @@ def _policy(graph: _Graph, agent: Agent) -> _Shape:
     d, discrete = int(config["observation_size"]), config.get("n_actions") is not None
     width = rows if discrete else rows // 2
     sizes = {"previous_action": width, "previous_reward": 1}
-    shape = _Shape(d, units, discrete, width, tuple((name, size) for name, size in sizes.items() if config.get(name)))
+    states = ("h1",) if gated else ("h1", "h2") if units else ()
+    shape = _Shape(d, units, states, discrete, width, tuple((name, size) for name, size in sizes.items() if config.get(name)))
     if discrete:
         graph.op("ArgMax", [outputs], "action", axis=1, keepdims=0)
         return shape
@@ -280,7 +339,7 @@ def build(
     action = (
         helper.make_tensor_value_info("action", tensor.INT64, [1]) if shape.discrete else floats("action", shape.width)
     )
-    state = [("h1", "h1_next"), ("h2", "h2_next")] if shape.units else []
+    state = [(name, f"{name}_next") for name in shape.states]
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,

@@ -45,7 +45,8 @@ constexpr float kDecay = 0.95f * 0.9f;
 // weight step; returns sum |z|.
 inline float step(const Model& model, float pending) {
   kernels::SetCotangent<float> set = {model.e1, model.e2, kDecay, 0.0f};
-  cells::step(model.cell, &pending, 1.0f, &set);
+  cells::step_rtu(model.cell, &pending, 1.0f, &set);
+  cells::advance_state(model.cell);
   return set.norm;
 }
 
@@ -74,7 +75,7 @@ inline void run(const Model& model, float (*counted_step)(const Model&, float),
   for (int32_t t = 0; t < kSteps; ++t) {
     for (int32_t j = 0; j < kInputs; ++j) model.cell.x[j] = draw(seed);
     const float norm = counted_step(model, pending);
-    cells::cotangent(model.cell, model.cell.s1, model.cell.s2, readout, model.e1, model.e2);
+    cells::cotangent_rtu(model.cell, model.cell.s1, model.cell.s2, readout, model.e1, model.e2);
     float next = 0;
     for (int32_t i = 0; i < 2 * kUnits; ++i) next += readout[i] * model.cell.y[i];
     const float delta = model.cell.x[0] + 0.95f * next - value, size = delta < 0 ? -delta : delta;

@@ -1,0 +1,87 @@
+// The recurrent cell of a network, of any kind: the one place that chooses between the cells with poles (rtu.h) and those
+// with gates (gated.h).
+//
+// One step has two halves. predict applies the pending weight step and computes the next state k and the output y, and
+// keeps the present state h. update contracts the last cotangent with the traces into the eligibilities, advances the
+// traces, and replaces h by k.
+#pragma once
+
+#include "native/cells/gated.h"
+#include "native/cells/rtu.h"
+
+namespace rtu::cells {
+
+// Lays the cell out, or binds it to memory (Builder).
+template <class T>
+constexpr Cell<T> make_cell(Builder& arena, const CellConfig& config, const Name& name) {
+  return config.gated() ? make_gated<T>(arena, config, name) : make_rtu<T>(arena, config, name);
+}
+
+template <class T>
+void init_cell(const Cell<T>& cell, core::Rng rng) {
+  return cell.config.gated() ? init_gated(cell, rng) : init_rtu(cell, rng);
+}
+
+// A vector for each part of a unit's state: real and imaginary; with gates there is one, and the second is null.
+template <class T>
+constexpr void make_parts(Builder& arena, const CellConfig& config, const Name& first, const Name& second, T** parts) {
+  parts[0] = unit_vector<T>(arena, config, first);
+  parts[1] = config.gated() ? nullptr : unit_vector<T>(arena, config, second);
+}
+
+// Zeroes the traces of dh/dw, but not h. A frozen cell has none.
+template <class T>
+void clear_traces(const Cell<T>& cell) {
+  if (cell.config.credit == Credit::kFrozen) return;
+  clear_weight_traces(cell);
+  if (!cell.config.gated()) clear_pole_traces(cell);
+  if (cell.G1 != nullptr) zero(cell.G1, unit_vector_size(cell));
+  if (cell.G2 != nullptr) zero(cell.G2, unit_vector_size(cell));
+  for (int32_t q = 0; q < kMaxUnitParameters; ++q)
+    if (cell.unit_trace[q] != nullptr) zero(cell.unit_trace[q], cell.poles);
+}
+
+template <class T>
+void clear_state(const Cell<T>& cell) {
+  zero(cell.h1, unit_vector_size(cell));
+  if (cell.h2 != nullptr) zero(cell.h2, unit_vector_size(cell));
+}
+
+// First half: applies the pending steps a, computes the next state from input x, and the output y. The parameters of
+// poles and units are updated immediately, the weights in the next update() or write_weights(); no further pending step
+// can arise before that. `periods` is the step's length in nominal periods.
+template <class T>
+void predict(const Cell<T>& cell, const T* a, T periods) {
+  return cell.config.gated() ? predict_gated(cell, a) : predict_rtu(cell, a, periods);
+}
+
+// Second half after predict(): eligibilities and traces (kernels.h, learn_linear); then k becomes h. sets[s].norm is
+// the block's sum |z|. A frozen cell has neither.
+template <class T>
+void update(const Cell<T>& cell, bool advance_first, kernels::SetCotangent<T>* sets) {
+  if (cell.config.credit != Credit::kFrozen)
+    cell.config.gated() ? update_gated(cell, advance_first, sets) : update_rtu(cell, advance_first, sets);
+  advance_state(cell);
+}
+
+// predict() and update() in TD order, for callers that do nothing in between: one pass over memory for a linear
+// recurrence with one set. Bit-identical to the two calls.
+template <class T>
+void step(const Cell<T>& cell, const T* a, T periods, kernels::SetCotangent<T>* sets) {
+  if (!is_fused(cell)) {
+    predict(cell, a, periods);
+    return update(cell, false, sets);
+  }
+  step_rtu(cell, a, periods, sets);
+  advance_state(cell);
+}
+
+// The cotangent of the cell's own variables from that of its output, dy (config.outputs()) canonical. s2 and e2 are not
+// used with gates.
+template <class T>
+void cotangent(const Cell<T>& cell, const T* s1, const T* s2, const T* dy, T* e1, T* e2) {
+  if (!cell.config.gated()) return cotangent_rtu(cell, s1, s2, dy, e1, e2);
+  for (int32_t i = 0; i < cell.config.units(); ++i) e1[i] = dy[i] * s1[i];
+}
+
+}  // namespace rtu::cells
