@@ -1,8 +1,9 @@
-"""`credit`: what the recurrent parameters learn from, on both cells, against finite differences and by its effects.
+"""`credit`: what the recurrent parameters learn from, on every cell, against finite differences and by its effects.
 
 The comparison with the oracles is in test_learners.py. Here the gradient is read from one SGD step of OnlineRegressor
 in float64. Finite differences of a step of 1e-6 have an error of some 1e-10 of the loss (rounding 1e-16 / 1e-6,
-curvature 1e-12); the limit is 1e-7 of a tensor's largest entry. The gradients of rtrl and tbptt1 differ by a tenth and more.
+curvature 1e-12); the limit is 1e-7 of a tensor's largest entry. The gradients of rtrl and tbptt1 differ by a tenth and
+more.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-// The recurrent cell of a network, of any kind: the one place that chooses between the cells with poles (rtu.h) and those
-// with gates (gated.h).
+// The recurrent cell of a network, of any kind: the one place that chooses between the cells with poles (rtu.h) and
+// those with gates (gated.h).
 //
 // One step has two halves. predict applies the pending weight step and computes the next state k and the output y, and
 // keeps the present state h. update contracts the last cotangent with the traces into the eligibilities, advances the
@@ -24,9 +24,10 @@ void init_cell(const Cell<T>& cell, core::Rng rng) {
 
 // A vector for each part of a unit's state: real and imaginary; with gates there is one, and the second is null.
 template <class T>
-constexpr void make_parts(Builder& arena, const CellConfig& config, const Name& first, const Name& second, T** parts) {
-  parts[0] = unit_vector<T>(arena, config, first);
-  parts[1] = config.gated() ? nullptr : unit_vector<T>(arena, config, second);
+constexpr void make_parts(Builder& arena, const CellConfig& config, const Name& first, const Name& second, T*& one,
+                          T*& two) {
+  one = unit_vector<T>(arena, config, first);
+  two = config.gated() ? nullptr : unit_vector<T>(arena, config, second);
 }
 
 // Zeroes the traces of dh/dw, but not h. A frozen cell has none.

@@ -1,8 +1,8 @@
-// Cells with gates, trained by exact real-time recurrent learning: minGRU (Feng et al. 2024, arXiv 2410.01201) and eLSTM,
-// an LSTM without weights between units (Irie et al. 2023, arXiv 2305.19044). docs/math.md, 2a; letters in
+// Cells with gates, trained by exact real-time recurrent learning: minGRU (Feng et al. 2024, arXiv 2410.01201) and
+// eLSTM, an LSTM without weights between units (Irie et al. 2023, arXiv 2305.19044). docs/math.md, 2a; letters in
 // native/kernels/kernels.h. A unit's state is one number, so that each weight has one real trace.
 //
-// The halves of a step are those of rtu.h. The number of nominal periods in a step has no effect: the gates count steps.
+// The halves of a step are those of cell.h. A step's length in nominal periods has no effect: the gates count steps.
 #pragma once
 
 #include <stdint.h>

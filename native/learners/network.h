@@ -148,12 +148,8 @@ constexpr Network<T> make_network(Builder& arena, NetworkConfig config, const Na
   if (recurrent) {
     const Name cell = body.dot("cell");
     net.cell = cells::make_cell<T>(arena, config.cell, cell);
-    for (int k = 0; k < kinds && config.cell.learns(); ++k) {
-      T* parts[2] = {};
-      cells::make_parts(arena, config.cell, cell.dot("e1.").number(k), cell.dot("e2.").number(k), parts);
-      net.e1[k] = parts[0];
-      net.e2[k] = parts[1];
-    }
+    for (int k = 0; k < kinds && config.cell.learns(); ++k)
+      cells::make_parts(arena, config.cell, cell.dot("e1.").number(k), cell.dot("e2.").number(k), net.e1[k], net.e2[k]);
   } else {
     net.x = arena.vector<T>(body.dot("x"), static_cast<uint32_t>(config.cell.inputs));
   }

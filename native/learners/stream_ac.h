@@ -101,10 +101,7 @@ constexpr StreamAc<T> make_stream_ac(Builder& arena, const StreamAcConfig& confi
       const Name name = Name("before").number(i);
       agent.features[i] = arena.vector<T>(name.dot("features"), static_cast<uint32_t>(body.features()));
       if (body.cell.kind == CellKind::kNone) continue;
-      T* parts[2] = {};
-      cells::make_parts(arena, body.cell, name.dot("s1"), name.dot("s2"), parts);
-      agent.s1[i] = parts[0];
-      agent.s2[i] = parts[1];
+      cells::make_parts(arena, body.cell, name.dot("s1"), name.dot("s2"), agent.s1[i], agent.s2[i]);
     }
   }
   agent.info = arena.reserve<StepInfo>(1);

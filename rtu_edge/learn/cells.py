@@ -208,7 +208,7 @@ class LinearRTU(_Cell):
         dtype: Number format, one of "float32", "float64"; "float32" for work; "float64" for verification (scalar code).
         seed: Random seed, 0 to 2^64 - 1.
         units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for
-            "nonlinear", "mingru", "elstm".
+            "nonlinear", "mingru" and "elstm".
         r_min: Smallest retention of a pole, or of a gate at input 0, at initialisation, 0 to 0.9999999; at most r_max.
         r_max: Largest retention of a pole, or of a gate at input 0, at initialisation, above 0, at most 1.
         max_phase: Largest phase of a pole at initialisation, above 0, at most 1000 rad per step.

@@ -107,7 +107,8 @@ TABLE: tuple[Parameter, ...] = (
     _("activation", Choice(("relu", "tanh", "identity")), "", {AC: "tanh", TD: "relu", REGRESSOR: "relu", CELL: "relu"},
       "Activation function of the recurrent cell"),
     _("units_per_pole", Integer(1, 4096), "", {**_learners(1), CELL: 1},
-      "Units that share one pole and its traces; a divisor of the number of units; 1 for `nonlinear`, `mingru`, `elstm`"),
+      "Units that share one pole and its traces; a divisor of the number of units; 1 for `nonlinear`, `mingru` and "
+      "`elstm`"),
     _("body", Choice(("separate", "shared")), "", {AC: "shared"},
       "Network of actor and critic; `shared`: one network for both with summed updates (docs/math.md, 4)"),
     _("gamma", _UNIT, "", {AC: 0.98, TD: 0.95}, "Discount factor per step"),

@@ -49,8 +49,8 @@ class TDPredictor(_SignalLearner):
         credit: How the recurrent cell learns, one of "rtrl", "tbptt1", "frozen"; "rtrl": by exact gradients; "tbptt1":
             by the gradient of one step; "frozen": not at all.
         activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
-        units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for the
-            nonlinear cell.
+        units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for
+            "nonlinear", "mingru" and "elstm".
         optimizer: Optimizer, one of "obgd", "sgd", "adam", "adaptive_obgd", "intentional"; "obgd": overshooting-bounded
             gradient descent; "adaptive_obgd": the same on normalised eligibilities; "intentional": each step removes
             the share step_size of the error (docs/math_optimizers.md).
@@ -225,7 +225,7 @@ class OnlineRegressor(_SignalLearner):
             by the gradient of one step; "frozen": not at all.
         activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
         units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for
-            "nonlinear", "mingru", "elstm".
+            "nonlinear", "mingru" and "elstm".
         kappa: Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps.
         r_min: Smallest retention of a pole, or of a gate at input 0, at initialisation, 0 to 0.9999999; at most r_max.
         r_max: Largest retention of a pole, or of a gate at input 0, at initialisation, above 0, at most 1.

@@ -46,7 +46,7 @@ class StreamAC(Actor):
             by the gradient of one step; "frozen": not at all.
         activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
         units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for
-            "nonlinear", "mingru", "elstm".
+            "nonlinear", "mingru" and "elstm".
         body: Network of actor and critic, one of "separate", "shared"; "shared": one network for both with summed
             updates (docs/math.md, 4).
         gamma: Discount factor per step, 0 to 1.

@@ -245,7 +245,9 @@ def _learning(axes: Any, summary: Summary, digests: Mapping[str, Digest]) -> Non
 
 def label_of(summary: Summary) -> str:
     """The cell of a run's learner, in words."""
-    return {"none": "memoryless", "nonlinear": "nonlinear RTU", "mingru": "minGRU", "lru": "LRU", "elstm": "eLSTM"}.get(str(summary.learner.get("cell", "")), "linear RTU")
+    return {"none": "memoryless", "nonlinear": "nonlinear RTU", "mingru": "minGRU", "lru": "LRU", "elstm": "eLSTM"}.get(
+        str(summary.learner.get("cell", "")), "linear RTU"
+    )
 
 
 def _apart(values: Sequence[float], least: float) -> list[float]:

@@ -170,85 +170,111 @@ void check_sgd(const kernels::Kernels<float>& kernel) {
   CHECK_BELOW(worst, 3e-6, "step_sgd: 40 steps of roundings of 6e-8, sums of order 1");
 }
 
-// learn_gated() and learn_gates() against S <- K S + a x and z <- decay z + e S (docs/math.md, 2a), for one and two sets;
-// every other weight of a set has another decay and cotangent.
-void check_gated(const kernels::Kernels<float>& kernel, int sets, bool advance_first, float a) {
-  constexpr int n = 19, d = 5;
-  cells::CellConfig config;
-  config.kind = cells::CellKind::kElstm;
-  config.poles = n;
-  config.inputs = d;
-  config.sets = sets;
-  Cell made(config, kernel);
+// learn_gated() and learn_gates() against S <- K S + a x and z <- decay z + e S (docs/math.md, 2a), for one and two
+// sets with a decay and a cotangent of their own.
+struct Gated {
+  static constexpr int n = 19, d = 5;
+
+  Cell made;
   const cells::Cell<float>& cell = made.cell;
-  const auto number = [](int k) { return static_cast<float>(sin(1.7 * k)); };
-  const auto real = [](float value) { return static_cast<double>(value); };
+  int sets;
+  float a[2], decay[2] = {0.9f, 0.8f}, x[d];
   alignas(64) float e[2][32] = {};
-  float x[d];
-  double want[n][d][8], want_unit[n][4][3], norm[2] = {};
-  for (int j = 0; j < d; ++j) x[j] = number(j + 90);
-  const float pending[] = {a, -2 * a}, decay[] = {0.9f, 0.8f};
   kernels::GateTraces<float> traces{};
-  for (int q = 0; q < 4; ++q) {
-    traces.s[q] = cell.unit_trace[q];
-    for (int s = 0; s < sets; ++s) traces.z[s][q] = cell.unit_z[s][q];
+  double want[n][d][8], want_unit[n][4][3], norm[2] = {};  // S1, S2, W1, W2, z of each set; S, z of each set
+
+  static float number(int k) { return static_cast<float>(sin(1.7 * k)); }
+  static double real(float value) { return static_cast<double>(value); }
+  static cells::CellConfig configuration(int sets) {
+    cells::CellConfig config;
+    config.kind = cells::CellKind::kElstm;
+    config.poles = n;
+    config.inputs = d;
+    config.sets = sets;
+    return config;
   }
-  for (int i = 0; i < n; ++i) {
-    const double K = real(cell.gates.K[i] = 0.6f + 0.01f * number(i)), h = real(cell.h1[i] = number(i + 7));
-    const double gain[] = {real(cell.gates.a1[i] = number(i + 1)), real(cell.gates.a2[i] = number(i + 2))};
-    for (int s = 0; s < sets; ++s) e[s][i] = number(2 * i + s);
-    // to: S1, S2 or one trace; w: their weights, null for a parameter of the unit; z: their eligibilities
-    const auto advance = [&](double S, double into, const float* z, int s) {
-      const double next = K * S + into, found = real(decay[s]) * real(*z) + real(e[s][i]) * (advance_first ? next : S);
-      norm[s] += fabs(found);
-      return found;
-    };
-    for (int j = 0; j < d; ++j) {
-      for (int slot = 0; slot < 2; ++slot) cells::trace_at(cell, slot, i, j) = number(7 * i + 3 * j + slot);
-      for (int half = 0; half < 2 + 2 * sets; ++half)
-        cells::weight_at(cell, half, i, j) = number(5 * i + 11 * j + half);
-      for (int half = 0; half < 2; ++half) {
-        const double S = real(cells::trace_at(cell, half, i, j)), into = gain[half] * real(x[j]);
-        double w = real(cells::weight_at(cell, half, i, j));
-        for (int s = 0; s < sets; ++s) {
-          const float& z = cells::weight_at(cell, 2 + 2 * s + half, i, j);
-          w += real(pending[s]) * real(z);
-          want[i][j][4 + 2 * s + half] = advance(S, into, &z, s);
+
+  Gated(const kernels::Kernels<float>& kernel, int n_sets, float pending)
+      : made(configuration(n_sets), kernel), sets(n_sets), a{pending, -2 * pending} {
+    for (int j = 0; j < d; ++j) x[j] = number(j + 90);
+    for (int i = 0; i < n; ++i) {
+      cell.gates.K[i] = 0.6f + 0.01f * number(i);
+      cell.gates.a1[i] = number(i + 1);
+      cell.gates.a2[i] = number(i + 2);
+      cell.h1[i] = number(i + 7);
+      for (int s = 0; s < sets; ++s) e[s][i] = number(2 * i + s);
+      for (int j = 0; j < d; ++j) {
+        for (int slot = 0; slot < 2; ++slot) cells::trace_at(cell, slot, i, j) = number(7 * i + 3 * j + slot);
+        for (int half = 0; half < 2 + 2 * sets; ++half)
+          cells::weight_at(cell, half, i, j) = number(5 * i + 11 * j + half);
+      }
+      for (int q = 0; q < 4; ++q) {
+        (traces.s[q] = cell.unit_trace[q])[i] = number(i + 3 * q);
+        for (int s = 0; s < sets; ++s) (traces.z[s][q] = cell.unit_z[s][q])[i] = number(i - q - s);
+      }
+    }
+  }
+
+  // z of a set after the pass, from S before and after it.
+  double eligibility(int s, int i, float z, double before, double after, bool advance_first) {
+    const double found = real(decay[s]) * real(z) + real(e[s][i]) * (advance_first ? after : before);
+    norm[s] += fabs(found);
+    return found;
+  }
+
+  void find(bool advance_first) {
+    for (int i = 0; i < n; ++i) {
+      const double K = real(cell.gates.K[i]), gain[] = {real(cell.gates.a1[i]), real(cell.gates.a2[i])};
+      for (int j = 0; j < d; ++j) {
+        for (int half = 0; half < 2; ++half) {
+          double* to = want[i][j];
+          const double S = real(cells::trace_at(cell, half, i, j)), next = K * S + gain[half] * real(x[j]);
+          to[half] = next;
+          to[2 + half] = real(cells::weight_at(cell, half, i, j));
+          for (int s = 0; s < sets; ++s) {
+            const float z = cells::weight_at(cell, 2 + 2 * s + half, i, j);
+            to[2 + half] += real(a[s]) * real(z);
+            to[4 + 2 * s + half] = eligibility(s, i, z, S, next, advance_first);
+          }
         }
-        want[i][j][half] = K * S + into;
-        want[i][j][2 + half] = w;
       }
-    }
-    for (int q = 0; q < 4; ++q) {
-      const double S = real(traces.s[q][i] = number(i + 3 * q)), into = gain[q % 2] * (q < 2 ? 1.0 : h);
-      want_unit[i][q][0] = K * S + into;
-      for (int s = 0; s < sets; ++s) {
-        traces.z[s][q][i] = number(i - q - s);
-        want_unit[i][q][1 + s] = advance(S, into, &traces.z[s][q][i], s);
+      for (int q = 0; q < 4; ++q) {
+        const double S = real(traces.s[q][i]), next = K * S + gain[q % 2] * (q < 2 ? 1.0 : real(cell.h1[i]));
+        want_unit[i][q][0] = next;
+        for (int s = 0; s < sets; ++s)
+          want_unit[i][q][1 + s] = eligibility(s, i, traces.z[s][q][i], S, next, advance_first);
       }
     }
   }
-  kernels::SetCotangent<float> set[] = {{e[0], nullptr, decay[0], 0}, {e[1], nullptr, decay[1], 0}};
-  kernel.learn_gated(cell.block, pending, advance_first, cell.gates, x, set);
-  kernel.learn_gates(cell.poles, 4, sets, advance_first, cell.gates, cell.h1, traces, set);
-  double worst = 0;
-  const auto see = [&](double wanted, float found) { worst = fmax(worst, fabs(wanted - real(found))); };
-  for (int i = 0; i < n; ++i) {
-    for (int j = 0; j < d; ++j) {
-      for (int half = 0; half < 2; ++half) {
-        see(want[i][j][half], cells::trace_at(cell, half, i, j));
-        for (int slot = 0; slot < 1 + sets; ++slot)
-          see(want[i][j][2 + 2 * slot + half], cells::weight_at(cell, 2 * slot + half, i, j));
+
+  double worst() const {
+    double found = 0;
+    const auto see = [&](double wanted, float value) { found = fmax(found, fabs(wanted - real(value))); };
+    for (int i = 0; i < n; ++i) {
+      for (int j = 0; j < d; ++j) {
+        for (int half = 0; half < 2; ++half) see(want[i][j][half], cells::trace_at(cell, half, i, j));
+        for (int half = 0; half < 2 + 2 * sets; ++half) see(want[i][j][2 + half], cells::weight_at(cell, half, i, j));
+      }
+      for (int q = 0; q < 4; ++q) {
+        see(want_unit[i][q][0], traces.s[q][i]);
+        for (int s = 0; s < sets; ++s) see(want_unit[i][q][1 + s], traces.z[s][q][i]);
       }
     }
-    for (int q = 0; q < 4; ++q) {
-      see(want_unit[i][q][0], traces.s[q][i]);
-      for (int s = 0; s < sets; ++s) see(want_unit[i][q][1 + s], traces.z[s][q][i]);
-    }
+    return found;
   }
-  CHECK_BELOW(worst, 6e-7, "learn_gated, learn_gates: four roundings of 6e-8 of numbers up to 2");
+};
+
+void check_gated(const kernels::Kernels<float>& kernel, int sets, bool advance_first, float a) {
+  Gated made(kernel, sets, a);
+  made.find(advance_first);
+  const cells::Cell<float>& cell = made.cell;
+  kernels::SetCotangent<float> set[] = {{made.e[0], nullptr, made.decay[0], 0}, {made.e[1], nullptr, made.decay[1], 0}};
+  kernel.learn_gated(cell.block, made.a, advance_first, cell.gates, made.x, set);
+  kernel.learn_gates(cell.poles, 4, sets, advance_first, cell.gates, cell.h1, made.traces, set);
+  CHECK_BELOW(made.worst(), 6e-7, "learn_gated, learn_gates: four roundings of 6e-8 of numbers up to 2");
   for (int s = 0; s < sets; ++s)
-    CHECK_BELOW(fabs(norm[s] - real(set[s].norm)) / norm[s], 2e-6, "learn_gated, learn_gates: a sum of 266 numbers");
+    CHECK_BELOW(fabs(made.norm[s] - static_cast<double>(set[s].norm)) / made.norm[s], 2e-6,
+                "learn_gated, learn_gates: a sum of 266 numbers");
 }
 
 // Gates far from 0, where 1 - sigmoid(v) must keep its relative accuracy: it is the share of the past that is lost.

@@ -1,7 +1,7 @@
 """minGRU, eLSTM and LRU with real-time recurrent learning, in float64.
 
-Sources: minGRU: Feng et al. 2024, arXiv 2410.01201, appendix B.3 without logarithms. eLSTM: Irie et al. 2023, arXiv
-2305.19044, its state without the gate above it. LRU: Orvieto et al. 2023, arXiv 2303.06349; online: Zucchet et al. 2023, arXiv
+Sources: minGRU: Feng et al. 2024, arXiv 2410.01201, without logarithms. eLSTM: Irie et al. 2023, arXiv 2305.19044, its
+state without the gate above it. LRU: Orvieto et al. 2023, arXiv 2303.06349; online: Zucchet et al. 2023, arXiv
 2305.15947. docs/math.md, sections 2a and 2b.
 
 Each is written from its equations, a parameter at a time, and not as the package does it. Forward passes also run on
@@ -102,15 +102,14 @@ class ELSTM(_Traced):
 class LRU:
     """h' = lam h + exp(gamma_log) B x, lam = exp(-exp(nu_log) + i exp(theta_log)), y = [f(Re h); f(Im h); x].
 
-    The next layer's weights on y are C and D: Re(C h) + D x = Cr Re h - Ci Im h + D x. A step of k periods multiplies by
-    lam^k; the gain is a parameter and stays. `slip`: gamma_log in place of exp(gamma_log) in B's trace (math.md, 7.2).
+    The next layer's weights on y are C and D: Re(C h) + D x = Cr Re h - Ci Im h + D x. A step of k periods multiplies
+    by lam^k; the gain is a parameter and stays. `slip`: gamma_log in place of exp(gamma_log) in B's trace (math.md,
+    7.2).
     """
 
     NAMES = ("nu_log", "theta_log", "gamma_log", "Br", "Bi")
 
-    def __init__(
-        self, p: Params, activation: str = "identity", credit: str = "rtrl", slip: bool = False
-    ) -> None:
+    def __init__(self, p: Params, activation: str = "identity", credit: str = "rtrl", slip: bool = False) -> None:
         self.p = {name: np.array(p[name]) for name in self.NAMES}
         self.n, self.d = self.p["Br"].shape
         self.m = len(self.p["nu_log"])

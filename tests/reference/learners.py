@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from . import optim
 from .body import Body
+from .cells import cell_names, make_cell
 from .eligibility import Eligibility, add, decays, learned
 from .normalizers import Channels, RewardScaler
 from .policies import normal_policy, softmax_policy
-from .cells import cell_names, make_cell
 
 Array = NDArray[np.float64]
 Tree = dict[str, Array]

@@ -13,6 +13,26 @@ from .normalizers import READING, VARIANCE_EPS
 ACTIVATIONS = {"relu": lambda z: np.maximum(z, 0.0), "tanh": np.tanh, "identity": lambda z: z}
 
 
+def cell_parameters(
+    rng: np.random.Generator, cell: str, units: int, members: int, inputs: int, r_max: float
+) -> tuple[dict[str, np.ndarray], int]:
+    """Random parameters of a cell, and the width of its output."""
+    p: dict[str, np.ndarray] = {}
+    if cell in ("mingru", "elstm"):
+        for name in ("Wu", "Wh") if cell == "mingru" else ("Z", "F"):
+            p[name] = rng.standard_normal((units, inputs))
+        for name in ("bu", "bh") if cell == "mingru" else ("bz", "bf", "wz", "wf"):
+            p[name] = rng.standard_normal(units)
+        return p, units
+    p["nu_log"] = np.log(-np.log(rng.uniform(0.3, r_max, units // members)))
+    p["theta_log"] = np.log(rng.uniform(0.01, 2.0, units // members))
+    for name in ("Br", "Bi") if cell == "lru" else ("W1", "W2"):
+        p[name] = rng.standard_normal((units, inputs))
+    if cell == "lru":
+        p["gamma_log"] = rng.uniform(-2.0, 0.0, units // members)
+    return p, 2 * units + (inputs if cell == "lru" else 0)
+
+
 class OraclePolicy:
     """Has an agent's interface for the export, and predicts in double.
 
@@ -54,21 +74,9 @@ class OraclePolicy:
         prefix = "body" if body == "shared" else "actor"
         p: dict[str, np.ndarray] = {}
         size = observation_size
-        if cell in ("mingru", "elstm"):
-            vectors = ("bu", "bh") if cell == "mingru" else ("bz", "bf", "wz", "wf")
-            for name in ("Wu", "Wh") if cell == "mingru" else ("Z", "F"):
-                p[f"{prefix}.cell.{name}"] = rng.standard_normal((units, size))
-            p |= {f"{prefix}.cell.{name}": rng.standard_normal(units) for name in vectors}
-            size = units
-        elif cell != "none":
-            r = rng.uniform(0.3, r_max, units // members)
-            p[f"{prefix}.cell.nu_log"] = np.log(-np.log(r))
-            p[f"{prefix}.cell.theta_log"] = np.log(rng.uniform(0.01, 2.0, units // members))
-            for name in ("Br", "Bi") if cell == "lru" else ("W1", "W2"):
-                p[f"{prefix}.cell.{name}"] = rng.standard_normal((units, size))
-            if cell == "lru":
-                p[f"{prefix}.cell.gamma_log"] = rng.uniform(-2.0, 0.0, units // members)
-            size = 2 * units + (size if cell == "lru" else 0)
+        if cell != "none":
+            own, size = cell_parameters(rng, cell, units, members, size, r_max)
+            p |= {f"{prefix}.cell.{name}": value for name, value in own.items()}
         for i, width in enumerate(hidden):
             p[f"{prefix}.layer{i}.weight"] = rng.standard_normal((width, size)) / np.sqrt(size)
             p[f"{prefix}.layer{i}.bias"] = 0.1 * rng.standard_normal(width)

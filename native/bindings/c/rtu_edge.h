@@ -90,8 +90,8 @@ typedef struct rtu_agent_config {
   int32_t credit;
   /* Activation function of the recurrent cell, one of RTU_RELU, RTU_TANH, RTU_IDENTITY; default RTU_TANH */
   int32_t activation;
-  /* Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for nonlinear, mingru,
-   * elstm; default 1 */
+  /* Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for nonlinear, mingru
+   * and elstm; default 1 */
   int32_t units_per_pole;
   /* 1: one network for actor and critic with summed updates; default 1 */
   int32_t shared_body;

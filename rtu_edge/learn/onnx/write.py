@@ -5,9 +5,9 @@
 An agent with `previous_action` or `previous_reward` has the inputs previous_action (1, k), one-hot for discrete
 actions, and previous_reward (1, 1), in the reward's own unit; zeros at the start of an episode.
 
-A minGRU and an eLSTM have one state per unit, h1. The graph computes `agent.predict(observation, deterministic=True)`: the normaliser, one step of the recurrent
-trace unit, the body and the actor's head. The state is an explicit input and output: the caller feeds h1_next and
-h2_next back, and zeros at the start of an episode.
+A minGRU and an eLSTM have one number per unit, h1. The graph computes `agent.predict(observation, deterministic=True)`:
+the normaliser, one step of the recurrent cell, the body and the actor's head. The state is an explicit input and
+output: the caller feeds h1_next and h2_next back, and zeros at the start of an episode.
 
 Single precision. Values derived from parameters (g, phi, gam of the unit, the normaliser's scale) are computed in
 double and rounded once. The normaliser's mean is kept as the sum of two floats: x - mean is accurate even if the mean
@@ -180,7 +180,9 @@ def _gated(graph: _Graph, x: str, cell: Mapping[str, Array], kind: str, activati
         kept, gate = _shut(graph, v, "cell.kept"), graph.op("Sigmoid", [v], "cell.gate")
         v = _current(graph, x, cell, "Wh", "bh")
         # g(v) = sigmoid(min(v, 0)) + max(v, 0): sigmoid(0) is the 1/2
-        below = graph.op("Neg", [graph.op("Relu", [graph.op("Neg", [v], "cell.v_negative")], "cell.low_size")], "cell.below")
+        below = graph.op(
+            "Neg", [graph.op("Relu", [graph.op("Neg", [v], "cell.v_negative")], "cell.low_size")], "cell.below"
+        )
         low = graph.op("Sigmoid", [below], "cell.low")
         drive = graph.op("Add", [low, graph.op("Relu", [v], "cell.above")], "cell.drive")
     else:
@@ -285,7 +287,9 @@ def _policy(graph: _Graph, agent: Agent) -> _Shape:
     width = rows if discrete else rows // 2
     sizes = {"previous_action": width, "previous_reward": 1}
     states = ("h1",) if gated else ("h1", "h2") if units else ()
-    shape = _Shape(d, units, states, discrete, width, tuple((name, size) for name, size in sizes.items() if config.get(name)))
+    shape = _Shape(
+        d, units, states, discrete, width, tuple((name, size) for name, size in sizes.items() if config.get(name))
+    )
     if discrete:
         graph.op("ArgMax", [outputs], "action", axis=1, keepdims=0)
         return shape
