@@ -35,8 +35,8 @@ def derivative(cell: Any, p: dict[str, np.ndarray], name: str, index: Any, *rest
     q = {key: value.astype(complex) for key, value in p.items()}
     q[name][index] += 1e-30j
     sums: list[Any] = []
-    made = cell(q, rest[0])
-    run(made, *rest[1:], lambda _, own, w: sums.append(w @ own.y))
+    activation, x, w, dt = rest
+    run(cell(q, activation), x, w, dt, lambda _, own, w: sums.append(w @ own.y))
     return float(np.sum(sums).imag / 1e-30)
 
 

@@ -1,7 +1,7 @@
-"""Writes the golden checkpoints of minGRU, LRU and eLSTM and what the learners did next: python tests/golden/make_cells.py.
+"""Writes golden checkpoints of minGRU, LRU and eLSTM and what the learners did next: python tests/golden/make_cells.py
 
-cells/CELL-CREDIT-DTYPE.rtu: an agent after 80 steps; cells/after.npz: the actions of 60 more, and the inputs. Written with
-the scalar instruction set (RTU_EDGE_ISA=scalar); the files stay as they are.
+cells/CELL-CREDIT-DTYPE.rtu: an agent after 80 steps; cells/after.npz: the actions of 60 more, and the inputs. Written
+with the scalar instruction set (RTU_EDGE_ISA=scalar); the files stay as they are.
 """
 
 from __future__ import annotations
