@@ -165,6 +165,8 @@ CASES: dict[str, dict[str, Any]] = {
             "one step": {"credit": "tbptt1"},
             "one step, shared, sgd": SHARED | {"credit": "tbptt1", "optimizer": "sgd"} | RATES,
             "one step, adam": {"credit": "tbptt1", "optimizer": "adam"} | RATES,
+            "intentional": INTENTIONAL,
+            "adaptive, shared": ADAPTIVE | SHARED,
             "frozen": {"credit": "frozen"},
             "frozen, shared, adam": SHARED | {"credit": "frozen", "optimizer": "adam"} | RATES,
             "frozen, sgd": {"credit": "frozen", "optimizer": "sgd"} | RATES,

@@ -7,6 +7,7 @@ with the scalar instruction set (RTU_EDGE_ISA=scalar); the files stay as they ar
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ def main() -> None:
     FOLDER.mkdir()
     rng = np.random.default_rng(17)
     observations, rewards = rng.standard_normal((140, 2)).astype(np.float32), rng.standard_normal(140)
-    found = {"observations": observations, "rewards": rewards}
+    found: dict[str, Any] = {"observations": observations, "rewards": rewards}
     for cell in ("mingru", "lru", "elstm"):
         for credit in ("rtrl", "tbptt1", "frozen"):
             for dtype in ("float32", "float64"):
