@@ -12,7 +12,8 @@ A learner that acts and learns at each step, in a loop of your own:
 
 What is where::
 
-    StreamAC, TDPredictor, OnlineRegressor    learners for control, prediction, regression; load() reads a checkpoint
+    StreamAC, StreamQ, StreamSARSA            learners for control; load() reads a checkpoint
+    TDPredictor, OnlineRegressor              learners for prediction and regression
     LinearRTU, NonlinearRTU                   the recurrent cells by themselves
     evaluate                                  episodes without learning, as a table and a plot
     CSVWriter, TensorBoardWriter              learning curves, as callbacks of agent.learn()
@@ -44,7 +45,17 @@ if TYPE_CHECKING:
     from rtu_edge.device.python_device import PythonDevice
     from rtu_edge.device.schema import Channel, Safe
     from rtu_edge.device.simulated import SimulatedDevice
-    from rtu_edge.learn import CSVWriter, OnlineRegressor, StreamAC, TDPredictor, TensorBoardWriter, evaluate, load
+    from rtu_edge.learn import (
+        CSVWriter,
+        OnlineRegressor,
+        StreamAC,
+        StreamQ,
+        StreamSARSA,
+        TDPredictor,
+        TensorBoardWriter,
+        evaluate,
+        load,
+    )
     from rtu_edge.learn.cells import LinearRTU, NonlinearRTU
     from rtu_edge.learn.footprint import Footprint, footprint
     from rtu_edge.learn.onnx import export_onnx, verify_onnx
@@ -77,6 +88,8 @@ __all__ = [
     "SimulatedDevice",
     "Start",
     "StreamAC",
+    "StreamQ",
+    "StreamSARSA",
     "TDPredictor",
     "TensorBoardWriter",
     "__version__",
@@ -100,7 +113,7 @@ _HOMES = {
     "device.python_device": ("PythonDevice",),
     "device.schema": ("Channel", "Safe"),
     "device.simulated": ("SimulatedDevice",),
-    "learn": ("OnlineRegressor", "StreamAC", "TDPredictor", "load"),
+    "learn": ("OnlineRegressor", "StreamAC", "StreamQ", "StreamSARSA", "TDPredictor", "load"),
     "learn.cells": ("LinearRTU", "NonlinearRTU"),
     "learn.evaluation": ("evaluate",),
     "learn.footprint": ("Footprint", "footprint"),

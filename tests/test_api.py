@@ -31,18 +31,20 @@ KINDS: dict[str, Callable[..., Any]] = {
     "memoryless": lambda **kw: rtu.StreamAC(
         D, 1, **({"hidden": 6, "cell": "none", "optimizer": "adam", "body": "separate"} | kw)
     ),
+    "values": lambda **kw: rtu.StreamQ(D, 3, **({"units": 5, "hidden": 6, "epsilon_start": 0.3} | kw)),
+    "sarsa": lambda **kw: rtu.StreamSARSA(D, 3, **({"units": 5, "hidden": (), "cell": "nonlinear"} | kw)),
     "predictor": lambda **kw: rtu.TDPredictor(D, **({"units": 5} | kw)),
     "regressor": lambda **kw: rtu.OnlineRegressor(D, 2, **({"units": 5, "hidden": 4} | kw)),
 }
 kinds = pytest.mark.parametrize("kind", KINDS)
-AGENTS = ["continuous", "discrete", "nonlinear", "memoryless"]
+AGENTS = ["continuous", "discrete", "nonlinear", "memoryless", "values", "sarsa"]
 
 
 def run(learner: Any, steps: int, seed: int, restart: bool = True) -> list[Any]:
     """The learner's outputs on a random stream with ends of episodes."""
     rng = np.random.default_rng(seed)
     answers: list[Any] = []
-    if isinstance(learner, rtu.StreamAC):
+    if hasattr(learner, "act"):
         if restart:
             answers.append(learner.reset(rng.standard_normal(D)))
         for t in range(steps):
@@ -75,6 +77,8 @@ def test_names_of_the_package() -> None:
         "LinearRTU",
         "NonlinearRTU",
         "StreamAC",
+        "StreamQ",
+        "StreamSARSA",
         "TDPredictor",
         "OnlineRegressor",
         "load",
@@ -508,6 +512,10 @@ def test_load_parameters_takes_all_or_nothing(bad: dict[str, Any]) -> None:
         (rtu.StreamAC, {"observation_size": 2, "action_size": 1, "hidden": (4,) * 99}, "hidden"),
         (rtu.StreamAC, {"observation_size": 2, "action_size": 1, "cell": "gru"}, "linear"),
         (rtu.StreamAC, {"observation_size": 2, "action_size": 1, "dt_s": 0}, "dt_s"),
+        (rtu.StreamQ, {"observation_size": 2, "n_actions": 1}, "n_actions"),
+        (rtu.StreamQ, {"observation_size": 2, "n_actions": 2, "epsilon_end": 1.5}, "epsilon_end"),
+        (rtu.StreamQ, {"observation_size": 2, "n_actions": 2, "cut": "soon"}, "watkins"),
+        (rtu.StreamSARSA, {"observation_size": 2, "n_actions": 2, "epsilon_steps": -1}, "epsilon_steps"),
         (rtu.TDPredictor, {"observation_size": 2, "gamma": -0.1}, "gamma"),
         (rtu.OnlineRegressor, {"observation_size": 2, "n_outputs": 0}, "n_outputs"),
     ],
@@ -517,7 +525,7 @@ def test_bad_settings_are_named_with_their_range(cls: Any, arguments: dict[str, 
         cls(**arguments)
 
 
-@pytest.mark.parametrize("cls", [rtu.LinearRTU, rtu.StreamAC, rtu.TDPredictor, rtu.OnlineRegressor])
+@pytest.mark.parametrize("cls", [rtu.LinearRTU, rtu.StreamAC, rtu.StreamQ, rtu.StreamSARSA, rtu.TDPredictor, rtu.OnlineRegressor])
 def test_unknown_arguments_are_refused(cls: Any) -> None:
     with pytest.raises(TypeError, match="no_such"):
         cls(3, 4, no_such=1)

@@ -21,7 +21,7 @@ import cli_reference
 import oldest
 
 from rtu_edge.learn import parameters
-from rtu_edge.learn.parameters import AC, CELL, REGRESSOR, TD, Parameter
+from rtu_edge.learn.parameters import AC, CELL, REGRESSOR, SARSA, TD, Parameter, Q
 from rtu_edge.learn.ranges import (
     REQUIRED,
     ByChoice,
@@ -41,6 +41,8 @@ _WIDTH = 120
 # learner -> file, class with the signature, class with the docstring
 _CLASSES = {
     AC: ("rtu_edge/learn/stream_ac.py", "StreamAC", "StreamAC"),
+    Q: ("rtu_edge/learn/stream_q.py", "StreamQ", "StreamQ"),
+    SARSA: ("rtu_edge/learn/stream_q.py", "StreamSARSA", "StreamSARSA"),
     TD: ("rtu_edge/learn/signals.py", "TDPredictor", "TDPredictor"),
     REGRESSOR: ("rtu_edge/learn/signals.py", "OnlineRegressor", "OnlineRegressor"),
     CELL: ("rtu_edge/learn/cells.py", "_Cell", "LinearRTU"),

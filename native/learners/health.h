@@ -78,7 +78,8 @@ bool healthy(const StreamAc<T>& agent) {
   return healthy(agent.observation) && healthy(agent.reward) && finite_block(agent.scalars, kScalars) &&
          finite_block(agent.action, width) && finite_block(agent.before, width) && healthy_noise(agent) &&
          finite_block(step, 3) && agent.counters[kPhase] <= static_cast<uint64_t>(Phase::kPredicted) &&
-         agent.counters[kFirst] <= 1 && agent.counters[kTracesStale] <= 1 && (agent.rng.words[1] & 1u) == 1;
+         agent.counters[kFirst] <= 1 && agent.counters[kTracesStale] <= 1 && agent.counters[kDeviated] <= 1 &&
+         agent.counters[kDeviatedBefore] <= 1 && agent.counters[kDeviatedLast] <= 1 && (agent.rng.words[1] & 1u) == 1;
 }
 
 }  // namespace rtu::learners

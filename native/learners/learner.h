@@ -16,7 +16,18 @@ struct StepInfo {
 
 enum class Phase : uint64_t { kEnded = 0, kReady = 1, kPredicted = 2 };
 
-enum Counter : int { kPhase = 0, kFirst = 1, kSteps = 2, kEpisodes = 3, kTracesStale = 4, kCounters = 8 };
+// kDeviated: 1 if the newest action is not greedy, of the one before, of the one before that (stream_q.h).
+enum Counter : int {
+  kPhase = 0,
+  kFirst = 1,
+  kSteps = 2,
+  kEpisodes = 3,
+  kTracesStale = 4,
+  kDeviated = 5,
+  kDeviatedBefore = 6,
+  kDeviatedLast = 7,
+  kCounters = 8
+};
 enum Scalar : int { kValue = 0, kReturn = 1, kHalvings = 2, kScalars = 4 };
 
 template <class T>

@@ -95,10 +95,10 @@ inline void close_window(LearnerWindows& w, const PolicyConfig& policy, uint64_t
   ++w.windows;
 }
 
-// One update of a learner: the unclipped sample (width) that followed, the actor's outputs y, and delta, where known.
+// One update of a learner: the unclipped sample (width) that followed, spread() of its policy, and delta, where known.
 // norm: sum of |z|, not finite if an eligibility or a trace is not. step: number of updates that moved weights.
-template <class T>
-void watch(LearnerWindows& w, const PolicyConfig& policy, const T* sample, const T* y, bool known, double delta,
+template <class T, class SpreadNow>
+void watch(LearnerWindows& w, const PolicyConfig& policy, const T* sample, SpreadNow spread, bool known, double delta,
            float norm, uint64_t step) {
   if (!policy.discrete) {
     int32_t clipped = 0;
@@ -111,7 +111,7 @@ void watch(LearnerWindows& w, const PolicyConfig& policy, const T* sample, const
     if (!core::is_finite(delta) || !core::is_finite(norm)) find(w, kFindingNonFinite, step);
   }
   if (w.steps % kSpreadSteps == 0) {
-    const Spread now = spread(policy, y);
+    const Spread now = spread();
     w.sums.sigma += now.sigma;
     w.sums.entropy += now.entropy;
     ++w.spreads;

@@ -6,9 +6,9 @@
 //            pending for the next forward pass; this step's cotangents are kept.
 #pragma once
 
-#include "native/learners/learner.h"
 #include "native/learners/monitor_windows.h"
-#include "native/learners/previous.h"
+#include "native/learners/stream_ac_inputs.h"
+#include "native/learners/stream_q.h"
 
 namespace rtu::learners {
 
@@ -17,6 +17,7 @@ struct StreamAcConfig {
   PolicyConfig policy;
   NetworkConfig body;  // cell, layers, hidden; configure() fills in heads
   HeadConfig actor, critic;
+  ValueConfig values;  // on: the critic alone, of n_actions outputs, and no actor
   bool shared_body = false;
   double gamma = 0.98;
   double entropy = 0.01;      // tau
@@ -54,8 +55,10 @@ struct StreamAc {
 
   Network<T>& critic() const { return const_cast<StreamAc*>(this)->net[0]; }
   Network<T>& actor() const { return const_cast<StreamAc*>(this)->net[nets - 1]; }
-  int32_t actor_head() const { return nets == 1 ? 1 : 0; }
-  int32_t actor_kind() const { return nets == 1 ? 1 : 0; }
+  int32_t actor_head() const { return nets == 1 && !config.values.on() ? 1 : 0; }
+  int32_t actor_kind() const { return actor_head(); }
+  // Outputs for the newest observation: of the actor, or the action values.
+  const T* outputs() const { return net[nets - 1].head[actor_head()].y; }
   Phase phase() const { return static_cast<Phase>(counters[kPhase]); }
 };
 
@@ -63,15 +66,18 @@ template <class T>
 constexpr StreamAc<T> make_stream_ac(Builder& arena, const StreamAcConfig& config) {
   StreamAc<T> agent{};
   agent.config = config;
-  agent.nets = config.shared_body ? 1 : 2;
+  agent.nets = config.shared_body || config.values.on() ? 1 : 2;
   HeadConfig critic = config.critic, actor = config.actor;
-  critic.outputs = critic.kinds = 1;
+  critic.outputs = config.values.on() ? config.policy.outputs() : 1;
+  critic.kinds = 1;
   actor.outputs = config.policy.outputs();
   actor.kinds = 2;
   actor.optimizer.relative = true;
   NetworkConfig body = config.body;
   body.cell.inputs = config.inputs();
-  if (config.shared_body) {
+  if (config.values.on()) {
+    agent.net[0] = make_network<T>(arena, body, critic, "q");
+  } else if (config.shared_body) {
     body.heads = 2;
     body.head[0] = critic;
     body.head[1] = actor;
@@ -133,6 +139,7 @@ void begin(const StreamAc<T>& agent) {
   agent.counters[kPhase] = static_cast<uint64_t>(Phase::kReady);
   agent.counters[kFirst] = 1;
   agent.counters[kTracesStale] = 0;
+  agent.counters[kDeviated] = agent.counters[kDeviatedBefore] = agent.counters[kDeviatedLast] = 0;
   agent.scalars[kReturn] = 0;
   if (agent.previous != nullptr) clear_previous(agent.config.policy, agent.previous);
   ++agent.counters[kEpisodes];
@@ -149,48 +156,6 @@ void clip_action(const StreamAc<T>& agent, const T* sample, T* action) {
   }
 }
 
-// For a learner with previous inputs, before predict(): see keep_transition(). applied (width) may be null.
-template <class T>
-Status set_previous(const StreamAc<T>& agent, double reward, const T* applied) {
-  if (applied != nullptr && !all_finite(applied, agent.config.policy.width())) return Status::kNonFinite;
-  if (agent.previous != nullptr) keep_transition(agent.config.policy, reward, applied, agent.previous);
-  return Status::kOk;
-}
-
-// For a learner with previous inputs, where the action handed out is not that of predict().
-template <class T>
-void replace_action(const StreamAc<T>& agent, const T* action) {
-  if (agent.previous != nullptr) keep_action(agent.config.policy, action, agent.previous);
-}
-
-// The reward as an input: the number that update() will enter into delta, from copies of the statistics, which only
-// update() moves; without learning, the reward over the present deviation.
-template <class T>
-T reward_input(const StreamAc<T>& agent, T reward, bool explore) {
-  if (!agent.config.scale_reward || reward == T(0)) return reward;
-  T scaled = reward / present_deviation(agent.reward);
-  if (explore) {
-    T sums[] = {*agent.reward.mean, *agent.reward.mean_low, *agent.reward.m2, *agent.reward.m2_low};
-    int32_t count = *agent.reward.count;
-    double u = agent.scalars[kReturn];
-    const Normalizer<T> copy = {1, agent.reward.bound, &sums[0], &sums[1], &sums[2], &sums[3], &count, nullptr};
-    scaled = static_cast<T>(scaled_reward(agent.config.gamma, copy, u, static_cast<double>(reward)));
-  }
-  return agent.observation.bound > T(0) ? clamp(scaled, agent.observation.bound) : scaled;
-}
-
-// The inputs after the observation's.
-template <class T>
-void add_previous(const StreamAc<T>& agent, bool explore) {
-  const PolicyConfig& policy = agent.config.policy;
-  T* out = input_of(agent.net[0]) + agent.config.observation_size;
-  if (agent.config.previous_action) {
-    action_inputs(policy, agent.previous, out);
-    out += policy.actions;
-  }
-  if (agent.config.previous_reward) *out = reward_input(agent, agent.previous[policy.width()], explore);
-}
-
 // An exploring step after evaluation steps, which advanced h alone: the traces no longer belong to h, so traces and
 // eligibilities restart from 0.
 template <class T>
@@ -204,12 +169,30 @@ void resume_learning(const StreamAc<T>& agent) {
   forget_noise(agent);
 }
 
+template <class T>
+double epsilon(const StreamAc<T>& agent) {
+  return epsilon(agent.config.values, agent.counters[kSteps]);
+}
+
+// How far the policy spreads its actions for the newest observation.
+template <class T>
+Spread spread(const StreamAc<T>& agent) {
+  const PolicyConfig& policy = agent.config.policy;
+  return agent.config.values.on() ? spread(policy, epsilon(agent)) : spread(policy, agent.outputs());
+}
+
 // Draws the action for the newest observation; the one before moves to `before`.
 template <class T>
 void draw_action(const StreamAc<T>& agent, const T* y) {
   const PolicyConfig& policy = agent.config.policy;
   const size_t bytes = static_cast<size_t>(policy.width()) * sizeof(T);
   memcpy(agent.before, agent.action, bytes);
+  if (agent.config.values.on()) {
+    shift_deviations(agent.counters);
+    draw_epsilon_greedy(policy, epsilon(agent), y, agent.rng, agent.action);
+    agent.counters[kDeviated] = deviates(policy, y, agent.action) ? 1 : 0;
+    return;
+  }
   if (agent.shift == nullptr) return sample(policy, y, agent.rng, agent.action);
   memcpy(agent.shift_before, agent.shift, bytes);
   memcpy(agent.shift, agent.shift_next, bytes);
@@ -233,7 +216,7 @@ Status predict(const StreamAc<T>& agent, const T* observation, bool explore, T p
   if (agent.nets == 2)
     memcpy(input_of(agent.net[1]), input_of(agent.net[0]), static_cast<size_t>(agent.config.inputs()) * sizeof(T));
   for (int i = 0; i < agent.nets; ++i) predict(agent.net[i], periods);
-  const T* y = agent.actor().head[agent.actor_head()].y;
+  const T* y = agent.outputs();
   if (!explore) {
     T best[kMaxActions];
     mode(agent.config.policy, y, best);
@@ -267,6 +250,10 @@ bool overridden(const StreamAc<T>& agent, const T* applied) {
 template <class T>
 void keep_cotangents(const StreamAc<T>& agent, const T* action, const T* shift, const T* const* features,
                      const T* const* s1, const T* const* s2) {
+  if (agent.config.values.on()) {
+    one_hot(agent.config.policy, action, agent.critic().head[0].cot[0]);
+    return store_gradients(agent.net[0], features[0], s1[0], s2[0]);
+  }
   agent.critic().head[0].cot[0][0] = T(1);
   const Head<T>& head = agent.actor().head[agent.actor_head()];
   const int32_t kind = agent.actor_kind();
@@ -274,11 +261,24 @@ void keep_cotangents(const StreamAc<T>& agent, const T* action, const T* shift, 
   for (int i = 0; i < agent.nets; ++i) store_gradients(agent.net[i], features[i], s1[i], s2[i]);
 }
 
+// v(s) of the newest observation, or q(s, action).
+template <class T>
+double value_of(const StreamAc<T>& agent, const T* action) {
+  return static_cast<double>(agent.critic().head[0].y[agent.config.values.on() ? static_cast<int32_t>(action[0]) : 0]);
+}
+
+// What delta bootstraps from: v(s'), or stream_q.h.
+template <class T>
+double next_value(const StreamAc<T>& agent) {
+  if (!agent.config.values.on()) return value_of(agent, agent.action);
+  return next_value(agent.config.values, agent.config.policy, agent.outputs(), agent.action);
+}
+
 // recompute: v(s) and the cotangents of s again with the current weights, from the stored output of the cell.
 template <class T>
 void recompute_last(const StreamAc<T>& agent) {
   for (int i = 0; i < agent.nets; ++i) forward_body(agent.net[i], agent.features[i]);
-  agent.scalars[kValue] = static_cast<double>(agent.critic().head[0].y[0]);
+  agent.scalars[kValue] = value_of(agent, agent.before);
   keep_cotangents(agent, agent.before, agent.shift_before, agent.features, agent.s1, agent.s2);
 }
 
@@ -294,18 +294,6 @@ void store_for_recompute(const StreamAc<T>& agent) {
   }
 }
 
-template <class T>
-double scaled_reward(double gamma, const Normalizer<T>& statistics, double& u, double reward) {
-  u = gamma * u + reward;
-  return reward / static_cast<double>(running_deviation(statistics, static_cast<T>(u)));
-}
-
-template <class T>
-double scaled_reward(const StreamAc<T>& agent, double reward) {
-  if (!agent.config.scale_reward) return reward;
-  return scaled_reward(agent.config.gamma, agent.reward, agent.scalars[kReturn], reward);
-}
-
 // The learner monitor's reduction of the step size: 1, or a power of 1/2.
 template <class T>
 double step_factor(const StreamAc<T>& agent) {
@@ -318,7 +306,10 @@ double step_factor(const StreamAc<T>& agent) {
 template <class T>
 void draw_instead(const StreamAc<T>& agent, T* action) {
   T drawn[kMaxActions];
-  sample(agent.config.policy, agent.actor().head[agent.actor_head()].y, agent.rng, drawn);
+  if (agent.config.values.on())
+    draw_epsilon_greedy(agent.config.policy, epsilon(agent), agent.outputs(), agent.rng, drawn);
+  else
+    sample(agent.config.policy, agent.outputs(), agent.rng, drawn);
   clip_action(agent, drawn, action);
   replace_action(agent, action);
 }
@@ -330,8 +321,22 @@ double warmup_share(const StreamAc<T>& agent) {
   return step < all ? static_cast<double>(step) / static_cast<double>(all) : 1.0;
 }
 
+// Cotangents and decays of the transition that delta belongs to; ours: the learner's action was carried out.
+template <class T>
+void credit_action(const StreamAc<T>& agent, double delta, bool ours) {
+  if (agent.config.values.on())
+    return set_decays(agent.critic(), agent.config.values, agent.config.critic, agent.counters, ours);
+  const int32_t kind = agent.actor_kind();
+  const double sign = delta > 0 ? 1.0 : delta < 0 ? -1.0 : 0.0;
+  if (ours)
+    mix_cotangents(agent.actor(), agent.actor_head(), kind, kind + 1, static_cast<T>(sign * agent.config.entropy));
+  else
+    clear_cotangents(agent.actor(), agent.actor_head(), kind);
+}
+
 // Second half of a step: learns from the transition that the newest observation ended. applied (width, may be null):
-// what the actuators did; where it differs from the learner's action, only the critic learns. The first call after
+// what the actuators did; where it differs from the learner's action, only the critic learns (action values: nothing
+// does). The first call after
 // begin() has no transition yet and only observes. update false is the deadline rule: everything except the weights is
 // updated. A non-finite reward means that it was lost (update false only): delta is 0 and the reward's statistics do
 // not change.
@@ -343,7 +348,8 @@ Status update(const StreamAc<T>& agent, double reward, bool terminated, bool tru
   if (!first && move_weights && !known) return Status::kNonFinite;
   if (applied != nullptr && !all_finite(applied, agent.config.policy.width())) return Status::kNonFinite;
 
-  const double value = static_cast<double>(agent.critic().head[0].y[0]);
+  const double value = value_of(agent, agent.action), next = next_value(agent);
+  const bool values = agent.config.values.on();
   double delta = 0;
   bool ours = true;
   T norm[2][kMaxSets] = {};
@@ -351,13 +357,8 @@ Status update(const StreamAc<T>& agent, double reward, bool terminated, bool tru
     if (agent.config.recompute) recompute_last(agent);
     ours = applied == nullptr || !overridden(agent, applied);
     if (known)
-      delta = scaled_reward(agent, reward) + (terminated ? 0.0 : agent.config.gamma * value) - agent.scalars[kValue];
-    const int32_t kind = agent.actor_kind();
-    const double sign = delta > 0 ? 1.0 : delta < 0 ? -1.0 : 0.0;
-    if (ours)
-      mix_cotangents(agent.actor(), agent.actor_head(), kind, kind + 1, static_cast<T>(sign * agent.config.entropy));
-    else
-      clear_cotangents(agent.actor(), agent.actor_head(), kind);
+      delta = scaled_reward(agent, reward) + (terminated ? 0.0 : agent.config.gamma * next) - agent.scalars[kValue];
+    credit_action(agent, delta, ours);
   }
   for (int i = 0; i < agent.nets; ++i) {
     update(agent.net[i], false, norm[i]);
@@ -373,11 +374,11 @@ Status update(const StreamAc<T>& agent, double reward, bool terminated, bool tru
     const T* s2[] = {agent.net[0].cell.s2, agent.net[agent.nets - 1].cell.s2};
     keep_cotangents(agent, agent.action, agent.shift, features, s1, s2);
   }
-  if (!first && move_weights) {
+  if (!first && move_weights && (ours || !values)) {
     const T error = static_cast<T>(delta), factor = static_cast<T>(step_factor(agent)),
             warm = factor * static_cast<T>(warmup_share(agent));
     agent.info->step_size_critic = static_cast<float>(apply_update(agent.critic(), 0, error, norm[0][0], factor));
-    agent.info->step_size_actor = ours
+    agent.info->step_size_actor = ours && !values
                                       ? static_cast<float>(apply_update(agent.actor(), agent.actor_head(), error,
                                                                         norm[agent.nets - 1][agent.actor_head()], warm))
                                       : 0.0f;
@@ -385,11 +386,12 @@ Status update(const StreamAc<T>& agent, double reward, bool terminated, bool tru
   }
   agent.info->value = static_cast<float>(value);
   agent.info->delta = static_cast<float>(delta);
-  agent.info->norm = static_cast<float>(norm[0][0] + norm[agent.nets - 1][agent.actor_head()]);
+  agent.info->norm = static_cast<float>(values ? norm[0][0] : norm[0][0] + norm[agent.nets - 1][agent.actor_head()]);
   agent.scalars[kValue] = value;
   if (agent.windows != nullptr)
-    watch(*agent.windows, agent.config.policy, agent.action, agent.actor().head[agent.actor_head()].y, known && !first,
-          delta, agent.info->norm, agent.counters[kSteps]);
+    watch(
+        *agent.windows, agent.config.policy, agent.action, [&] { return spread(agent); }, known && !first, delta,
+        agent.info->norm, agent.counters[kSteps]);
   agent.counters[kFirst] = 0;
   agent.counters[kPhase] = static_cast<uint64_t>(done ? Phase::kEnded : Phase::kReady);
   return Status::kOk;

@@ -106,7 +106,7 @@ struct AgentPolicy {
   static Spread spread(void* self) noexcept {
     const auto& agent = of(self).agent;
     const learners::PolicyConfig& config = agent.config.policy;
-    const learners::Spread found = learners::spread(config, agent.actor().head[agent.actor_head()].y);
+    const learners::Spread found = learners::spread(agent);
     return {config.discrete ? std::numeric_limits<double>::quiet_NaN() : found.sigma, found.entropy};
   }
 

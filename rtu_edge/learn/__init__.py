@@ -1,4 +1,4 @@
-"""Learners: StreamAC for control, TDPredictor and OnlineRegressor for signals; evaluation and writers of curves.
+"""Learners: StreamAC, StreamQ and StreamSARSA for control, TDPredictor and OnlineRegressor for signals; evaluation and writers of curves.
 
 Each class validates arguments and names results; the native core computes, in one arena per learner.
 """
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rtu_edge.learn.signals import OnlineRegressor, TDPredictor
     from rtu_edge.learn.stored import decode, load, make, restore
     from rtu_edge.learn.stream_ac import StreamAC
+    from rtu_edge.learn.stream_q import StreamQ, StreamSARSA
     from rtu_edge.learn.training import LearningResult
     from rtu_edge.learn.writers import CSVWriter, TensorBoardWriter
 
@@ -29,6 +30,8 @@ __all__ = [
     "OnlineRegressor",
     "StepRecord",
     "StreamAC",
+    "StreamQ",
+    "StreamSARSA",
     "TDPredictor",
     "TensorBoardWriter",
     "decode",
@@ -39,5 +42,7 @@ __all__ = [
 ]
 
 __getattr__ = lazily(
-    __name__, __all__, ("kinds", "signals", "stored", "stream_ac", "training", "evaluation", "findings", "writers")
+    __name__,
+    __all__,
+    ("kinds", "signals", "stored", "stream_ac", "stream_q", "training", "evaluation", "findings", "writers"),
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +12,15 @@ from rtu_edge._base.validation import check_int, check_number
 from rtu_edge.learn import findings
 from rtu_edge.learn.base import VARIANCE_EPS, Array, Learner
 
+if TYPE_CHECKING:
+    from rtu_edge._base.progress import Callback
+    from rtu_edge.learn.training import LearningResult
+
 __all__ = ["Actor"]
 
 
 class Actor(Learner):
-    """A learner that acts; StreamAC is one."""
+    """A learner that acts: StreamAC, StreamQ, StreamSARSA."""
 
     def _start(self, native: type, native_config: dict[str, Any], arguments: dict[str, Any]) -> None:
         super()._start(native, native_config, arguments)
@@ -232,6 +237,44 @@ class Actor(Learner):
         """
         self._core.update(reward, terminated, truncated, self._applied(applied), bool(move_weights))
 
+    def learn(
+        self,
+        env: Any,
+        steps: int,
+        progress: bool = True,
+        callback: Callback | Iterable[Callback] | None = None,
+        seed: int | None = None,
+        any_period: bool = False,
+    ) -> LearningResult:
+        """Learns in an environment for a number of steps; actions are scaled to its units.
+
+        >>> import rtu_edge as rtu
+        >>> plant = rtu.Plant("cartpole")
+        >>> result = rtu.StreamAC.from_env(plant, seed=0).learn(plant, steps=2000, progress=False, seed=0)
+        >>> result.steps, result.episodes == len(result.returns) == len(result.lengths)
+        (2000, True)
+
+        Args:
+            env: A Gymnasium environment, a Plant or a Robot that fits this agent; see from_env(). It is reset first.
+            steps: Environment steps, 1 or more; the last episode may be cut.
+            progress: Show steps, steps/s and returns (without episodes: mean reward) on standard error: one line on a
+                terminal, a line every 10 s elsewhere.
+            callback: One or several functions, such as CSVWriter, called with each step's StepRecord; False stops.
+            seed: Of the environment's first episode, 0 to 2^32 - 1; it sets the others too. None: not seeded.
+            any_period: Accept an environment whose period differs from dt_s by more than 20 %.
+
+        Returns:
+            Steps, returns and lengths of the finished episodes; prints as a summary.
+
+        Raises:
+            ValueError: an argument out of its range, an environment that does not fit (both ConfigError), or an
+                observation or a reward that is not finite.
+            RuntimeError: the learner has diverged.
+        """
+        from rtu_edge.learn.training import learn
+
+        return learn(self, env, steps, progress=progress, callback=callback, seed=seed, any_period=any_period)
+
     def _applied(self, applied: Any) -> Any:
         if applied is None or not self.discrete:
             return applied
@@ -253,7 +296,8 @@ class Actor(Learner):
 
     @property
     def last_step(self) -> dict[str, float]:
-        """ "value", "delta", "step_size_actor", "step_size_critic" of the last update()."""
+        """ "value", "delta", "step_size_actor", "step_size_critic" of the last update(). Action values: "value" is that
+        of the newest action, and their only step size the critic's."""
         return dict(self._core.info)
 
     @property

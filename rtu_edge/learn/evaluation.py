@@ -14,8 +14,8 @@ from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.packages import needed_by
 from rtu_edge._base.validation import check_bool, check_int, check_number
 from rtu_edge.learn import native
+from rtu_edge.learn.acting import Actor
 from rtu_edge.learn.spaces import fit
-from rtu_edge.learn.stream_ac import StreamAC
 from rtu_edge.learn.training import fit_agent
 
 __all__ = ["EvaluationResult", "evaluate"]
@@ -148,13 +148,13 @@ def evaluate(
     (3, True)
 
     Args:
-        agent: a StreamAC, or a policy with reset() and predict(observation), such as OnnxPolicy.
+        agent: a StreamAC, StreamQ or StreamSARSA, or a policy with reset() and predict(observation), such as OnnxPolicy.
         env: a Gymnasium environment, a Plant or a Robot whose sizes the agent fits. It is reset for each episode; the
             last one is left at its end.
         episodes: 1 to 1e6.
         seed: of the first episode, 0 to 2^32 - 1; the environment makes those of the others from it.
-        deterministic: True: the mean of continuous actions, the most likely discrete one; False: samples, the same at
-            each call.
+        deterministic: True: the mean of continuous actions, the most likely or most valuable discrete one; False:
+            samples, the same at each call.
         max_steps: steps after which an episode is cut, 1 to 1e9; a continuing task has no other end.
         any_period: accept an environment whose period differs from the agent's dt_s by more than 20 %.
 
@@ -192,7 +192,7 @@ def evaluate(
 
 
 def _evaluate_natively(
-    agent: StreamAC, env: Any, episodes: int, seed: int | None, deterministic: bool, max_steps: int
+    agent: Actor, env: Any, episodes: int, seed: int | None, deterministic: bool, max_steps: int
 ) -> EvaluationResult:
     """The same loop in the core; see rtu_edge/learn/native.py."""
     returns: list[float] = []
@@ -217,7 +217,7 @@ def _player(
     """Functions to begin an episode, to act on an observation and the reward before it (None: at the first step), and
     to scale the action for the environment.
     """
-    if isinstance(agent, StreamAC):
+    if isinstance(agent, Actor):
         fitted = fit_agent(agent, env, any_period=any_period)
         if not agent.core.healthy:
             raise ConfigError("agent: its values are not finite, it has diverged; load a checkpoint")

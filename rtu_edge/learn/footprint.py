@@ -56,7 +56,7 @@ class Footprint:
     """Sizes of one learner.
 
     Attributes:
-        kind: "stream_ac", "td_predictor" or "online_regressor".
+        kind: "stream_ac", "stream_q", "stream_sarsa", "td_predictor" or "online_regressor".
         nbytes: bytes of the arena, exactly.
         flops: floating-point operations of "predict", "traces" and "update" in one step, leading terms (docs/math.md,
             5).
@@ -126,8 +126,9 @@ def _flops(config: Mapping[str, Any]) -> dict[str, int]:
     n, d, hidden = config["units"], config["observation_size"], list(config["hidden"])
     recurrent = config["cell"] != "none"
     pair, width, per_pair = _CELLS.get(config["cell"], (0, 0, 0))
-    control = "body" in config
-    if control:
+    acts, values = "previous_action" in config, "values" in config
+    control = acts and not values
+    if acts:
         d += config["n_outputs"] * config["previous_action"] + config["previous_reward"]
     bodies, sets = (1, 2) if control and config["body"] == "shared" else (2 if control else 1, 1)
     outputs = [1, config["n_outputs"] * (1 if config["discrete"] else 2)] if control else [config.get("n_outputs", 1)]
@@ -155,7 +156,7 @@ def footprint(kind: str | Mapping[str, Any] = "stream_ac", *, calibrate: bool = 
     True
 
     Args:
-        kind: "stream_ac", "td_predictor", "online_regressor", or a learner's `config`.
+        kind: "stream_ac", "stream_q", "stream_sarsa", "td_predictor", "online_regressor", or a learner's `config`.
         calibrate: also `times`, from a fifth of a second of steps.
         **arguments: those of the learner's class.
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from rtu_edge.learn.base import Learner
 from rtu_edge.learn.signals import OnlineRegressor, TDPredictor
 from rtu_edge.learn.stream_ac import StreamAC
+from rtu_edge.learn.stream_q import StreamQ, StreamSARSA
 
 __all__ = ["KINDS"]
 
-KINDS: dict[str, type[Learner]] = {cls.kind: cls for cls in (StreamAC, TDPredictor, OnlineRegressor)}
+KINDS: dict[str, type[Learner]] = {
+    cls.kind: cls for cls in (StreamAC, StreamQ, StreamSARSA, TDPredictor, OnlineRegressor)
+}

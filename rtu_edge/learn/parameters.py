@@ -64,6 +64,7 @@ class Parameter:
 
 
 AC, TD, REGRESSOR, CELL = "stream_ac", "td_predictor", "online_regressor", "cell"
+Q, SARSA = "stream_q", "stream_sarsa"
 
 _UNIT = Number(0.0, 1.0)
 _RULE = Choice(("obgd", "sgd", "adam"))
@@ -78,52 +79,63 @@ _GROUPS = ("recurrent", "body", "head")
 _POLES = "of a pole, or of a gate at input 0, at initialisation"
 
 
+def _values(value: Any) -> dict[str, Any]:
+    return {Q: value, SARSA: value}
+
+
+def _acting(value: Any) -> dict[str, Any]:
+    return {AC: value, **_values(value)}
+
+
 def _learners(value: Any) -> dict[str, Any]:
-    return {AC: value, TD: value, REGRESSOR: value}
+    return {**_acting(value), TD: value, REGRESSOR: value}
 
 
 _ = Parameter
 # fmt: off
 TABLE: tuple[Parameter, ...] = (
-    _("observation_size", Integer(1, 1024), "", {AC: REQUIRED},
+    _("observation_size", Integer(1, 1024), "", _acting(REQUIRED),
       "Width d of the observation; in the device's units, normalised inside; over a serial link, observations and "
       "actuators are at most 55 together", toml=False),
     _("action_size", Integer(1, 32), "", {AC: None},
       "Number of continuous actions; each in [-1, 1] of its actuator's range; or give n_actions", toml=False),
     _("n_actions", Integer(2, 64), "", {AC: None},
       "Number of discrete actions; or give action_size", toml=False),
+    _("n_actions", Integer(2, 64), "", _values(REQUIRED), "Number of discrete actions"),
     _("observation_size", Integer(1, 65536), "", {TD: REQUIRED, REGRESSOR: REQUIRED, CELL: REQUIRED},
       "Width d of the input"),
     _("n_outputs", Integer(1, 4096), "", {REGRESSOR: 1}, "Width of the target"),
     _("n_units", Integer(1, 65536), "", {CELL: REQUIRED}, "Recurrent units n"),
-    _("units", Integer(1, 65536), "", {AC: 32, TD: 64, REGRESSOR: 32}, "Recurrent units n of each network"),
-    _("hidden", Widths(Integer(1, 65536), 4), "", {AC: (32,), TD: (), REGRESSOR: ()},
+    _("units", Integer(1, 65536), "", {**_acting(32), TD: 64, REGRESSOR: 32}, "Recurrent units n of each network"),
+    _("hidden", Widths(Integer(1, 65536), 4), "", {**_acting((32,)), TD: (), REGRESSOR: ()},
       "Layers after the recurrent cell"),
     _("cell", Choice(("linear", "nonlinear", "mingru", "lru", "elstm", "none")), "", _learners("linear"),
       "Recurrent cell; `linear`, `nonlinear`: recurrent trace units; `none`: memoryless baseline (docs/math.md, 1)"),
     _("credit", Choice(("rtrl", "tbptt1", "frozen")), "", _learners("rtrl"),
       "How the recurrent cell learns; `rtrl`: by exact gradients; `tbptt1`: by the gradient of one step; `frozen`: not "
       "at all"),
-    _("activation", Choice(("relu", "tanh", "identity")), "", {AC: "tanh", TD: "relu", REGRESSOR: "relu", CELL: "relu"},
+    _("activation", Choice(("relu", "tanh", "identity")), "",
+      {**_acting("tanh"), TD: "relu", REGRESSOR: "relu", CELL: "relu"},
       "Activation function of the recurrent cell"),
     _("units_per_pole", Integer(1, 4096), "", {**_learners(1), CELL: 1},
       "Units that share one pole and its traces; a divisor of the number of units; 1 for `nonlinear`, `mingru` and "
       "`elstm`"),
     _("body", Choice(("separate", "shared")), "", {AC: "shared"},
       "Network of actor and critic; `shared`: one network for both with summed updates (docs/math.md, 4)"),
-    _("gamma", _UNIT, "", {AC: 0.98, TD: 0.95}, "Discount factor per step"),
-    _("trace_decay", PerGroup(_UNIT, _GROUPS), "", {AC: 0.95, TD: 0.95},
+    _("gamma", _UNIT, "", {AC: 0.98, TD: 0.95, **_values(0.999)}, "Discount factor per step"),
+    _("trace_decay", PerGroup(_UNIT, _GROUPS), "", {AC: 0.95, TD: 0.95, **_values(0.95)},
       "Decay lambda of the eligibility traces per step"),
-    _("optimizer", _STREAM_RULE, "", {AC: "obgd", TD: "obgd"},
+    _("optimizer", _STREAM_RULE, "", {**_acting("obgd"), TD: "obgd"},
       "Optimizer; `obgd`: overshooting-bounded gradient descent; `adaptive_obgd`: the same on normalised "
       "eligibilities; `intentional`: each step removes the share step_size of the error (docs/math_optimizers.md)"),
-    _("preconditioner", Choice(("gradient", "trace", "larger")), "", {AC: "larger", TD: "larger"},
+    _("preconditioner", Choice(("gradient", "trace", "larger")), "", {**_acting("larger"), TD: "larger"},
       "What the second moment of `intentional` is taken of; `gradient`: as published; `trace`: the eligibilities; "
       "`larger`: the larger of both at one scale"),
     _("optimizer", _RULE, "", {REGRESSOR: "adam"}, "Optimizer; `obgd`: overshooting-bounded gradient descent"),
-    _("step_size", _STEP_SIZE, "", {TD: _BY_STREAM_RULE}, "Step size; 0 freezes the weights"),
+    _("step_size", _STEP_SIZE, "", {TD: _BY_STREAM_RULE, **_values(_BY_STREAM_RULE)},
+      "Step size; 0 freezes the weights"),
     _("step_size", _STEP_SIZE, "", {REGRESSOR: _BY_RULE}, "Step size; 0 freezes the weights"),
-    _("kappa", _KAPPA, "", {TD: 2.0, REGRESSOR: 2.0},
+    _("kappa", _KAPPA, "", {TD: 2.0, REGRESSOR: 2.0, **_values(2.0)},
       "Factor kappa of the step bound of `obgd`; larger values take smaller steps"),
     _("actor.step_size", _STEP_SIZE, "", {AC: _BY_ACTOR_RULE}, "Step size of the actor; 0 freezes its weights"),
     _("actor.kappa", _KAPPA, "", {AC: 3.0},
@@ -136,29 +148,36 @@ TABLE: tuple[Parameter, ...] = (
     _("actor_warmup", Integer(0, 2**31 - 1), "steps", {AC: 2000},
       "Steps in which the actor's step size rises from 0 to its value, while the critic and the statistics settle"),
     _("entropy", Number(0.0, 1e3), "", {AC: 0.01}, "Entropy coefficient tau"),
-    _("r_min", Number(0.0, 0.9999999), "", {AC: 0.7, TD: 0.9, REGRESSOR: 0.5, CELL: 0.0},
+    _("epsilon_start", _UNIT, "", _values(1.0), "Share epsilon of random actions at first"),
+    _("epsilon_end", _UNIT, "", _values(0.01), "Share epsilon of random actions after epsilon_steps"),
+    _("epsilon_steps", Integer(0, 2**31 - 1), "updates", _values(50_000),
+      "Updates in which epsilon goes linearly from epsilon_start to epsilon_end"),
+    _("cut", Choice(("watkins", "late")), "", {Q: "watkins"},
+      "When an action that is not greedy cuts the eligibility traces; `watkins`: before its own gradient enters; "
+      "`late`: one step later, as in the published code"),
+    _("r_min", Number(0.0, 0.9999999), "", {AC: 0.7, **_values(0.9), TD: 0.9, REGRESSOR: 0.5, CELL: 0.0},
       f"Smallest retention {_POLES}; at most r_max"),
     _("r_max", Number(0.0, 1.0, open_low=True), "", {**_learners(1.0), CELL: 1.0},
       f"Largest retention {_POLES}"),
-    _("max_phase", Number(0.0, 1000.0, open_low=True), "rad per step", {AC: 6.28, TD: 0.6, REGRESSOR: 0.6, CELL: 6.28},
-      "Largest phase of a pole at initialisation"),
+    _("max_phase", Number(0.0, 1000.0, open_low=True), "rad per step",
+      {AC: 6.28, **_values(0.06), TD: 0.6, REGRESSOR: 0.6, CELL: 6.28}, "Largest phase of a pole at initialisation"),
     _("sparsity", _UNIT, "", _learners(0.9),
       "Share of zero weights in dense layers at initialisation; each row keeps one weight"),
     _("sigma_floor", Number(0.0, 1e3), "", {AC: 0.1}, "Offset added to the standard deviation of continuous actions"),
     _("exploration_correlation", Number(0.0, 0.99), "", {AC: 0.6},
       "Correlation rho of the exploration noise of successive steps; continuous actions (docs/math_learners.md, 4)"),
-    _("normalize_observation", Switch(), "", {AC: True, TD: False, REGRESSOR: False},
+    _("normalize_observation", Switch(), "", {**_acting(True), TD: False, REGRESSOR: False},
       "Normalise each channel by its running mean and variance; a channel that has not moved gives 0"),
     _("observation_bound", Number(2.0, 1e6, zero=True), "standard deviations", _learners(10.0),
       "Clip normalised observations and the readings in their statistics; 0 disables clipping"),
-    _("scale_reward", Switch(), "", {AC: True}, "Divide rewards by the running standard deviation of the return"),
-    _("recompute", Switch(), "", {AC: False},
+    _("scale_reward", Switch(), "", _acting(True), "Divide rewards by the running standard deviation of the return"),
+    _("recompute", Switch(), "", _acting(False),
       "Recompute value and gradient of the previous state with the new weights, as in the published code"),
-    _("previous_action", Switch(), "", {AC: False},
+    _("previous_action", Switch(), "", _acting(False),
       "Add the previous action, as applied, to the inputs; discrete actions one-hot (docs/math_learners.md, 4)"),
-    _("previous_reward", Switch(), "", {AC: False},
+    _("previous_reward", Switch(), "", _acting(False),
       "Add the previous reward, scaled as the learner scales it, to the inputs"),
-    _("dt_s", Number(0.0, 1e3, open_low=True), "s", {AC: None},
+    _("dt_s", Number(0.0, 1e3, open_low=True), "s", _acting(None),
       "Nominal period; kept in checkpoints and exports; None if unknown", toml=False, c=False),
     _("dtype", Dtype(), "", {**_learners("float32"), CELL: "float32"},
       "Number format; `float32` for work; `float64` for verification (scalar code)", c=False),
@@ -169,6 +188,8 @@ TABLE: tuple[Parameter, ...] = (
 # Arguments that may be given by position, in this order; all others by keyword only.
 POSITIONAL: dict[str, tuple[str, ...]] = {
     AC: ("observation_size", "action_size", "n_actions", "units", "hidden", "seed"),
+    Q: ("observation_size", "n_actions", "units", "hidden", "seed"),
+    SARSA: ("observation_size", "n_actions", "units", "hidden", "seed"),
     TD: ("observation_size", "units", "gamma", "trace_decay", "seed"),
     REGRESSOR: ("observation_size", "n_outputs", "units", "hidden", "optimizer", "step_size", "seed"),
     CELL: ("observation_size", "n_units", "activation", "dtype", "seed"),
@@ -192,7 +213,7 @@ def check(learner: str, given: Mapping[str, Any], *, partial: bool = False) -> d
     """Every parameter of a learner as a plain value, with the default where none is given.
 
     Args:
-        learner: "stream_ac", "td_predictor", "online_regressor" or "cell".
+        learner: "stream_ac", "stream_q", "stream_sarsa", "td_predictor", "online_regressor" or "cell".
         given: arguments by name; names that the table does not have are ignored. None selects the default if that is
             None, follows from another parameter, or is followed.
         partial: required parameters may be missing, and are then missing in the result.

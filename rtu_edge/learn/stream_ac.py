@@ -5,8 +5,8 @@ Source: Elsayed et al., Streaming Deep Reinforcement Learning Finally Works, 202
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy.typing as npt
 
@@ -14,10 +14,6 @@ from rtu_edge import _core
 from rtu_edge._base.errors import ConfigError
 from rtu_edge.learn import parameters
 from rtu_edge.learn.acting import Actor
-
-if TYPE_CHECKING:
-    from rtu_edge._base.progress import Callback
-    from rtu_edge.learn.training import LearningResult
 
 __all__ = ["StreamAC"]
 
@@ -239,41 +235,3 @@ class StreamAC(Actor):
                 raise ConfigError("dt_s: missing; horizon_s needs the period, and the environment does not tell it")
             settings = horizon.actor_critic("horizon_s", seconds, period_s, settings)
         return cls(**{**sizes, **settings})
-
-    def learn(
-        self,
-        env: Any,
-        steps: int,
-        progress: bool = True,
-        callback: Callback | Iterable[Callback] | None = None,
-        seed: int | None = None,
-        any_period: bool = False,
-    ) -> LearningResult:
-        """Learns in an environment for a number of steps; actions are scaled to its units.
-
-        >>> import rtu_edge as rtu
-        >>> plant = rtu.Plant("cartpole")
-        >>> result = rtu.StreamAC.from_env(plant, seed=0).learn(plant, steps=2000, progress=False, seed=0)
-        >>> result.steps, result.episodes == len(result.returns) == len(result.lengths)
-        (2000, True)
-
-        Args:
-            env: A Gymnasium environment, a Plant or a Robot that fits this agent; see from_env(). It is reset first.
-            steps: Environment steps, 1 or more; the last episode may be cut.
-            progress: Show steps, steps/s and returns (without episodes: mean reward) on standard error: one line on a
-                terminal, a line every 10 s elsewhere.
-            callback: One or several functions, such as CSVWriter, called with each step's StepRecord; False stops.
-            seed: Of the environment's first episode, 0 to 2^32 - 1; it sets the others too. None: not seeded.
-            any_period: Accept an environment whose period differs from dt_s by more than 20 %.
-
-        Returns:
-            Steps, returns and lengths of the finished episodes; prints as a summary.
-
-        Raises:
-            ValueError: an argument out of its range, an environment that does not fit (both ConfigError), or an
-                observation or a reward that is not finite.
-            RuntimeError: the learner has diverged.
-        """
-        from rtu_edge.learn.training import learn
-
-        return learn(self, env, steps, progress=progress, callback=callback, seed=seed, any_period=any_period)

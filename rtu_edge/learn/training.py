@@ -85,8 +85,8 @@ def fit_agent(agent: Learner, env: Any, *, any_period: bool = False) -> Fit:
     found = fit(env, levels)
     for name in ("observation_size", "action_size", "n_actions"):
         asked = found.sizes.get(name)
-        if asked != config[name]:
-            raise ConfigError(f"env: it asks for {name} = {asked}, the agent has {name} = {config[name]}")
+        if asked != config.get(name):
+            raise ConfigError(f"env: it asks for {name} = {asked}, the agent has {name} = {config.get(name)}")
     if not check_bool("any_period", any_period) and (
         problem := period_problem(config["dt_s"], "the environment", found.sizes.get("dt_s", 0.0), "any_period=True")
     ):

@@ -1,4 +1,4 @@
-// StreamAC.
+// StreamAC; with a configuration of action values StreamQ and StreamSARSA.
 #include <algorithm>
 #include <limits>
 
@@ -358,8 +358,9 @@ class AgentOf final : public Agent {
 };
 
 std::unique_ptr<Agent> make_agent(const py::dict& config, const std::string& dtype, uint64_t seed) {
-  if (dtype == "float64") return std::make_unique<AgentOf<double>>(stream_ac_configuration(config), seed);
-  return std::make_unique<AgentOf<float>>(stream_ac_configuration(config), seed);
+  const auto native = config.contains("values") ? stream_q_configuration(config) : stream_ac_configuration(config);
+  if (dtype == "float64") return std::make_unique<AgentOf<double>>(native, seed);
+  return std::make_unique<AgentOf<float>>(native, seed);
 }
 
 }  // namespace

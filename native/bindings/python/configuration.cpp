@@ -62,6 +62,16 @@ learners::HeadConfig head(const py::dict& decay, double gamma, const py::dict& o
   return out;
 }
 
+// What a learner that acts makes of observations and rewards.
+void inputs(const py::dict& d, learners::StreamAcConfig& out) {
+  out.normalize_observation = take<bool>(d, "normalize_observation");
+  out.observation_bound = take<double>(d, "observation_bound");
+  out.scale_reward = take<bool>(d, "scale_reward");
+  out.recompute = take<bool>(d, "recompute");
+  out.previous_action = take<bool>(d, "previous_action");
+  out.previous_reward = take<bool>(d, "previous_reward");
+}
+
 }  // namespace
 
 cells::RtuConfig cell_configuration(const py::dict& d) {
@@ -105,12 +115,25 @@ learners::StreamAcConfig stream_ac_configuration(const py::dict& d) {
   out.shared_body = take<std::string>(d, "body") == "shared";
   out.entropy = take<double>(d, "entropy");
   out.actor_warmup = take<uint64_t>(d, "actor_warmup");
-  out.normalize_observation = take<bool>(d, "normalize_observation");
-  out.observation_bound = take<double>(d, "observation_bound");
-  out.scale_reward = take<bool>(d, "scale_reward");
-  out.recompute = take<bool>(d, "recompute");
-  out.previous_action = take<bool>(d, "previous_action");
-  out.previous_reward = take<bool>(d, "previous_reward");
+  inputs(d, out);
+  return out;
+}
+
+learners::StreamAcConfig stream_q_configuration(const py::dict& d) {
+  learners::StreamAcConfig out;
+  using learners::ValueRule;
+  out.observation_size = take<int>(d, "observation_size");
+  out.policy.discrete = true;
+  out.policy.actions = take<int>(d, "n_actions");
+  out.body = body(d);
+  out.gamma = take<double>(d, "gamma");
+  out.critic = head(take<py::dict>(d, "trace_decay"), out.gamma, take<py::dict>(d, "optimizer"));
+  out.values.rule = choice<ValueRule>(d, "values", {{"q", ValueRule::kQ}, {"sarsa", ValueRule::kSarsa}});
+  out.values.late_cut = out.values.rule == ValueRule::kQ && take<std::string>(d, "cut") == "late";
+  out.values.epsilon_start = take<double>(d, "epsilon_start");
+  out.values.epsilon_end = take<double>(d, "epsilon_end");
+  out.values.epsilon_steps = take<uint64_t>(d, "epsilon_steps");
+  inputs(d, out);
   return out;
 }
 

@@ -24,9 +24,7 @@ Newest newest_of(const learners::StreamAc<T>& agent) {
   const learners::PolicyConfig& policy = agent.config.policy;
   int clipped = 0;
   for (int k = 0; k < policy.width(); ++k) clipped += std::fabs(agent.action[k]) > T(1) ? 1 : 0;
-  const T* outputs = agent.actor().head[agent.actor_head()].y;
-  return {learners::spread(policy, outputs), *agent.info, static_cast<double>(clipped) / policy.width(),
-          *agent.windows};
+  return {learners::spread(agent), *agent.info, static_cast<double>(clipped) / policy.width(), *agent.windows};
 }
 
 py::dict diagnostics_of(const learners::PolicyConfig& policy, const Newest& newest);

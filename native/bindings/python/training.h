@@ -153,7 +153,7 @@ class Trainer {
     plant_.window_error += std::fabs(static_cast<double>(agent_.info->delta));
     if (++plant_.in_window < plant_.window) return;
     const double n = static_cast<double>(plant_.window);
-    const learners::Spread spread = learners::spread(agent_.config.policy, agent_.actor().head[agent_.actor_head()].y);
+    const learners::Spread spread = learners::spread(agent_);
     const double row[kWindowColumns] = {plant_.window_reward / n, plant_.window_clipped / n, plant_.window_error / n,
                                         spread.sigma, spread.entropy};
     out_.windows.insert(out_.windows.end(), row, row + kWindowColumns);

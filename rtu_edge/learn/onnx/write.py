@@ -6,8 +6,8 @@ An agent with `previous_action` or `previous_reward` has the inputs previous_act
 actions, and previous_reward (1, 1), in the reward's own unit; zeros at the start of an episode.
 
 A minGRU and an eLSTM have one number per unit, h1. The graph computes `agent.predict(observation, deterministic=True)`:
-the normaliser, one step of the recurrent cell, the body and the actor's head. The state is an explicit input and
-output: the caller feeds h1_next and h2_next back, and zeros at the start of an episode.
+the normaliser, one step of the recurrent cell, the body and the head of the actor or of the action values. The state
+is an explicit input and output: the caller feeds h1_next and h2_next back, and zeros at the start of an episode.
 
 Single precision. Values derived from parameters (g, phi, gam of the unit, the normaliser's scale) are computed in
 double and rounded once. The normaliser's mean is kept as the sum of two floats: x - mean is accurate even if the mean
@@ -40,6 +40,7 @@ IR_VERSION = 8
 
 LAYER_NORM_EPS = 1e-5
 LEAK = 0.01
+_VALUES = ("stream_q", "stream_sarsa")  # kinds of learners of action values
 READING = 2.0**46  # native/learners/normalizer.h: as far as a reading counts; infinities become numbers
 
 Array = NDArray[np.floating[Any]]
@@ -50,7 +51,7 @@ class Agent(Protocol):
 
     @property
     def kind(self) -> str:
-        """The class of agent, "stream_ac"."""
+        """The class of agent, "stream_ac", "stream_q" or "stream_sarsa"."""
 
     @property
     def config(self) -> dict[str, Any]:
@@ -266,7 +267,8 @@ class _Shape:
 def _policy(graph: _Graph, agent: Agent) -> _Shape:
     """Append the whole policy, from "observation", "h1", "h2" to "action", "h1_next", "h2_next"."""
     config, parameters = agent.config, agent.parameters
-    body = "body" if config.get("body", "separate") == "shared" else "actor"
+    head = "q" if agent.kind in _VALUES else "actor"
+    body = "body" if config.get("body", "separate") == "shared" else head
     x = _with_previous(graph, _normalised(graph, "observation", agent), agent)
     units = 0
     kind = config.get("cell", "linear")
@@ -281,8 +283,8 @@ def _policy(graph: _Graph, agent: Agent) -> _Shape:
     while f"{body}.layer{layer}.weight" in parameters:
         x = _layer(graph, x, f"{body}.layer{layer}", parameters)
         layer += 1
-    outputs = _dense(graph, x, "actor.head", parameters)
-    rows = int(parameters["actor.head.weight"].shape[0])
+    outputs = _dense(graph, x, f"{head}.head", parameters)
+    rows = int(parameters[f"{head}.head.weight"].shape[0])
     d, discrete = int(config["observation_size"]), config.get("n_actions") is not None
     width = rows if discrete else rows // 2
     sizes = {"previous_action": width, "previous_reward": 1}
@@ -329,8 +331,8 @@ def build(
     agent: Agent, dt_s: float | None = None, observations: Sequence[str] = (), actions: Sequence[str] = ()
 ) -> Any:
     """The ONNX model of an agent's policy, checked; arguments and errors as `export_onnx`."""
-    if agent.kind != "stream_ac":
-        raise ValueError(f"agent: kind {agent.kind!r} has no policy to export; stream_ac has")
+    if agent.kind not in ("stream_ac", *_VALUES):
+        raise ValueError(f"agent: kind {agent.kind!r} has no policy to export; stream_ac and {', '.join(_VALUES)} have")
     need("onnx", by="export_onnx()")
     onnx = load("onnx", "checker", "helper", "numpy_helper")
     helper, tensor = onnx.helper, onnx.TensorProto
@@ -378,7 +380,7 @@ def export_onnx(
     """Write an agent's policy as an ONNX file: the function predict(observation, deterministic=True).
 
     Args:
-        agent: a StreamAC.
+        agent: a StreamAC, StreamQ or StreamSARSA.
         path: the file, written atomically.
         dt_s: the period the policy was learned at, s; None: the agent's own, if it has one.
         observations: a description of each, such as "theta [rad]"; empty: none.
