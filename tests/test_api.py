@@ -139,7 +139,9 @@ def test_actions_stay_in_their_range(kind: str) -> None:
 @kinds
 def test_names_of_the_parameters(kind: str) -> None:
     learner = KINDS[kind]()
-    heads = {"predictor": ["value"], "regressor": ["model"]}.get(kind, ["actor", "critic"])
+    heads = {"values": ["q"], "sarsa": ["q"], "predictor": ["value"], "regressor": ["model"]}.get(
+        kind, ["actor", "critic"]
+    )
     bodies = ["body"] if kind == "discrete" else heads
     p = learner.parameters
     assert {k.split(".")[0] for k in p} == set(heads) | set(bodies)
@@ -525,7 +527,9 @@ def test_bad_settings_are_named_with_their_range(cls: Any, arguments: dict[str, 
         cls(**arguments)
 
 
-@pytest.mark.parametrize("cls", [rtu.LinearRTU, rtu.StreamAC, rtu.StreamQ, rtu.StreamSARSA, rtu.TDPredictor, rtu.OnlineRegressor])
+@pytest.mark.parametrize(
+    "cls", [rtu.LinearRTU, rtu.StreamAC, rtu.StreamQ, rtu.StreamSARSA, rtu.TDPredictor, rtu.OnlineRegressor]
+)
 def test_unknown_arguments_are_refused(cls: Any) -> None:
     with pytest.raises(TypeError, match="no_such"):
         cls(3, 4, no_such=1)

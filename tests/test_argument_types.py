@@ -18,6 +18,8 @@ from rtu_edge.learn import KINDS
 INTEGERS = {
     "stream_ac": {"observation_size": 3, "action_size": 2, "units": 8, "units_per_pole": 2, "hidden": 4, "seed": 5},
     "td_predictor": {"observation_size": 3, "units": 8, "units_per_pole": 2, "hidden": 4, "seed": 5},
+    "stream_q": {"observation_size": 3, "n_actions": 2, "units": 8, "epsilon_steps": 9, "seed": 5},
+    "stream_sarsa": {"observation_size": 3, "n_actions": 2, "units": 8, "hidden": 4},
     "online_regressor": {
         "observation_size": 3,
         "n_outputs": 2,
@@ -33,16 +35,22 @@ NUMBERS = {
         "gamma": 0.75, "trace_decay": 0.5, "entropy": 0.25, "r_min": 0.5, "r_max": 0.75, "max_phase": 2.0,
         "sparsity": 0.5, "sigma_floor": 0.125, "exploration_correlation": 0.5, "dt_s": 0.25,
     },
+    "stream_q": {"gamma": 0.75, "trace_decay": 0.5, "epsilon_start": 0.5, "epsilon_end": 0.25, "kappa": 2.5},
+    "stream_sarsa": {"r_max": 0.9375, "r_min": 0.5, "max_phase": 2.0, "step_size": 0.5},
     "td_predictor": {"gamma": 0.75, "trace_decay": 0.5, "step_size": 0.5, "kappa": 2.5, "r_min": 0.5, "max_phase": 2.0},
     "online_regressor": {"step_size": 0.5, "kappa": 2.5, "r_min": 0.5, "r_max": 0.75, "sparsity": 0.5},
 }  # fmt: skip
 SWITCHES = {
     "stream_ac": {"normalize_observation": False, "scale_reward": True, "recompute": False},
+    "stream_q": {"previous_action": True, "previous_reward": False},
+    "stream_sarsa": {"normalize_observation": False, "recompute": True},
     "td_predictor": {"normalize_observation": True},
     "online_regressor": {"normalize_observation": True},
 }
 NAMES = {
     "stream_ac": {"cell": "linear", "activation": "relu", "body": "shared", "optimizer": "adam"},
+    "stream_q": {"cell": "linear", "cut": "late", "optimizer": "adam"},
+    "stream_sarsa": {"cell": "nonlinear", "activation": "relu"},
     "td_predictor": {"cell": "linear", "activation": "tanh", "optimizer": "sgd"},
     "online_regressor": {"cell": "linear", "activation": "identity", "optimizer": "obgd"},
 }

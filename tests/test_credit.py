@@ -31,6 +31,7 @@ KINDS = ("linear", "nonlinear", "mingru", "lru", "elstm")
 LEARNERS: dict[str, Any] = {
     "stream_ac": lambda **more: rtu.StreamAC(3, 1, units=6, hidden=4, seed=1, **more),
     "stream_ac, shared": lambda **more: rtu.StreamAC(3, 1, units=6, hidden=4, body="shared", seed=1, **more),
+    "stream_q": lambda **more: rtu.StreamQ(3, 2, units=6, hidden=4, seed=1, **more),
     "td_predictor": lambda **more: rtu.TDPredictor(3, units=6, seed=1, **more),
     "online_regressor": lambda **more: rtu.OnlineRegressor(3, 1, units=6, seed=1, **more),
 }
@@ -121,7 +122,7 @@ def run(learner: Any, rows: int = 60, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     for t in range(rows):
         x, number = rng.standard_normal(3), float(rng.standard_normal())
-        if learner.kind == "stream_ac":
+        if hasattr(learner, "act"):
             learner.reset(x) if t % 20 == 0 else learner.step(x, number, truncated=t % 20 == 19)
         elif learner.kind == "td_predictor":
             learner.step(x, number)

@@ -21,7 +21,7 @@ def configurations(seed: int, count: int) -> list[dict[str, Any]]:
         cell = str(rng.choice(["linear", "nonlinear", "mingru", "lru", "elstm", "none"]))
         per_pole = int(rng.choice([1, 2, 3, 8])) if cell in ("linear", "lru") else 1
         config: dict[str, Any] = {
-            "kind": str(rng.choice(["stream_ac", "td_predictor", "online_regressor"])),
+            "kind": str(rng.choice(["stream_ac", "stream_q", "td_predictor", "online_regressor"])),
             "cell": cell,
             "units": per_pole * int(rng.integers(1, 40)),
             "units_per_pole": per_pole,
@@ -41,6 +41,8 @@ def configurations(seed: int, count: int) -> list[dict[str, Any]]:
                 "recompute": bool(rng.random() < 0.5),
             }
             config["hidden"] = config["hidden"][:2]  # two bodies: sections enough for two layers with Adam
+        elif config["kind"] == "stream_q":
+            config |= {"observation_size": inputs, "n_actions": int(rng.integers(2, 20))}
         elif config["kind"] == "td_predictor":
             config |= {"observation_size": inputs}
         else:
@@ -57,7 +59,7 @@ def test_bytes_are_exact_over_many_configurations() -> None:
         assert sized.sections == made.sections, config
         assert sized.flops_per_step > 0
         kinds.add((config["kind"], config["cell"], config["optimizer"], config["dtype"]))
-    assert len(kinds) > 80, "of 108"
+    assert len(kinds) > 90, "of 144"
 
 
 def test_sections_lie_inside_what_is_planned() -> None:
@@ -74,6 +76,8 @@ def test_sections_lie_inside_what_is_planned() -> None:
         {"kind": "stream_ac", "observation_size": 2, "action_size": 1},
         {"kind": "stream_ac", "observation_size": 2, "n_actions": 3, "body": "shared", "recompute": True},
         {"kind": "stream_ac", "observation_size": 2, "action_size": 1, "dtype": "float64", "optimizer": "adam"},
+        {"kind": "stream_q", "observation_size": 2, "n_actions": 3},
+        {"kind": "stream_sarsa", "observation_size": 2, "n_actions": 3, "previous_action": True},
         {"kind": "td_predictor", "observation_size": 4, "normalize_observation": True},
         {"kind": "td_predictor", "observation_size": 4, "cell": "none", "hidden": [8]},
         {"kind": "online_regressor", "observation_size": 4, "cell": "nonlinear"},

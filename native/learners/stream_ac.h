@@ -17,7 +17,7 @@ struct StreamAcConfig {
   PolicyConfig policy;
   NetworkConfig body;  // cell, layers, hidden; configure() fills in heads
   HeadConfig actor, critic;
-  ValueConfig values;  // on: the critic alone, of n_actions outputs, and no actor
+  ValueConfig values;  // on: the critic alone, an output per action, and no actor
   bool shared_body = false;
   double gamma = 0.98;
   double entropy = 0.01;      // tau
@@ -169,18 +169,6 @@ void resume_learning(const StreamAc<T>& agent) {
   forget_noise(agent);
 }
 
-template <class T>
-double epsilon(const StreamAc<T>& agent) {
-  return epsilon(agent.config.values, agent.counters[kSteps]);
-}
-
-// How far the policy spreads its actions for the newest observation.
-template <class T>
-Spread spread(const StreamAc<T>& agent) {
-  const PolicyConfig& policy = agent.config.policy;
-  return agent.config.values.on() ? spread(policy, epsilon(agent)) : spread(policy, agent.outputs());
-}
-
 // Draws the action for the newest observation; the one before moves to `before`.
 template <class T>
 void draw_action(const StreamAc<T>& agent, const T* y) {
@@ -259,19 +247,6 @@ void keep_cotangents(const StreamAc<T>& agent, const T* action, const T* shift, 
   const int32_t kind = agent.actor_kind();
   policy_cotangents(agent.config.policy, head.y, action, shift, head.cot[kind], head.cot[kind + 1]);
   for (int i = 0; i < agent.nets; ++i) store_gradients(agent.net[i], features[i], s1[i], s2[i]);
-}
-
-// v(s) of the newest observation, or q(s, action).
-template <class T>
-double value_of(const StreamAc<T>& agent, const T* action) {
-  return static_cast<double>(agent.critic().head[0].y[agent.config.values.on() ? static_cast<int32_t>(action[0]) : 0]);
-}
-
-// What delta bootstraps from: v(s'), or stream_q.h.
-template <class T>
-double next_value(const StreamAc<T>& agent) {
-  if (!agent.config.values.on()) return value_of(agent, agent.action);
-  return next_value(agent.config.values, agent.config.policy, agent.outputs(), agent.action);
 }
 
 // recompute: v(s) and the cotangents of s again with the current weights, from the stored output of the cell.

@@ -1,11 +1,10 @@
 // Action values in place of an actor and a critic: stream Q(lambda) (Watkins 1989; Elsayed et al. 2024, arXiv
-// 2410.14606) and SARSA(lambda) (Rummery and Niranjan 1994). One network, one head of n_actions outputs q(s, .), one
+// 2410.14606) and SARSA(lambda) (Rummery and Niranjan 1994). One network, one head with an output q(s, .) per action, one
 // eligibility set; actions are drawn epsilon-greedily. The order within a step is that of stream_ac.h, which calls
-// these functions; docs/math_learners.md, 4, Action values.
+// these functions; docs/math_action_values.md.
 #pragma once
 
-#include "native/learners/learner.h"
-#include "native/learners/policy_head.h"
+#include "native/learners/stream_ac_inputs.h"
 
 namespace rtu::learners {
 
@@ -70,13 +69,16 @@ inline void shift_deviations(uint64_t* counters) {
 
 // Before the update of the transition (s, a): the eligibilities' decays of this step, gamma lambda or 0. Watkins: 0 if
 // a deviates from the greedy action, so that earlier actions get no credit for what follows a, while a's own gradient
-// enters. The RTRL traces are kept: they are derivatives of the state, not credit. An overridden action has no gradient
+// enters. Where condition() keeps the eligibilities they are zeroed, and the decays, which also set its horizon, stay. The
+// RTRL traces are kept: they are derivatives of the state, not credit. An overridden action has no gradient
 // and cuts under both rules.
 template <class T>
 void set_decays(Network<T>& net, const ValueConfig& config, const HeadConfig& given, const uint64_t* counters,
                 bool ours) {
   const bool watkins = config.rule == ValueRule::kQ && counters[config.late_cut ? kDeviatedLast : kDeviatedBefore] != 0;
-  const double keep = watkins || !ours ? 0.0 : 1.0;
+  const bool cut = watkins || !ours, conditioned = optim::conditions(given.optimizer.rule);
+  if (cut && conditioned) clear_conditioned(net);
+  const double keep = cut && !conditioned ? 0.0 : 1.0;
   HeadConfig& head = net.config.head[0];  // of this copy; no other step reads it
   head.decay_recurrent = keep * given.decay_recurrent;
   head.decay_body = keep * given.decay_body;
@@ -90,6 +92,33 @@ inline Spread spread(const PolicyConfig& policy, double share) {
   double H = greedy > 0 ? -greedy * core::logarithm(greedy) : 0.0;
   if (each > 0) H -= (policy.actions - 1) * each * core::logarithm(each);
   return {0.0, H};
+}
+
+// ---- of a learner, also of an actor-critic ----------------------------------------------------------------------------
+
+template <class T>
+double epsilon(const StreamAc<T>& agent) {
+  return epsilon(agent.config.values, agent.counters[kSteps]);
+}
+
+// How far the policy spreads its actions for the newest observation.
+template <class T>
+Spread spread(const StreamAc<T>& agent) {
+  const PolicyConfig& policy = agent.config.policy;
+  return agent.config.values.on() ? spread(policy, epsilon(agent)) : spread(policy, agent.outputs());
+}
+
+// v(s) of the newest observation, or q(s, action).
+template <class T>
+double value_of(const StreamAc<T>& agent, const T* action) {
+  return static_cast<double>(agent.critic().head[0].y[agent.config.values.on() ? static_cast<int32_t>(action[0]) : 0]);
+}
+
+// What delta bootstraps from: v(s'), or stream_q.h.
+template <class T>
+double next_value(const StreamAc<T>& agent) {
+  if (!agent.config.values.on()) return value_of(agent, agent.action);
+  return next_value(agent.config.values, agent.config.policy, agent.outputs(), agent.action);
 }
 
 }  // namespace rtu::learners

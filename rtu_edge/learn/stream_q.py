@@ -1,6 +1,6 @@
 """StreamQ and StreamSARSA, for control with discrete actions.
 
-Source: Elsayed et al., Streaming Deep Reinforcement Learning Finally Works, 2024 (arXiv 2410.14606); docs/math.md, 4.
+Source: Elsayed et al., Streaming Deep Reinforcement Learning Finally Works, 2024 (arXiv 2410.14606); docs/math_action_values.md.
 """
 
 from __future__ import annotations
@@ -31,7 +31,12 @@ class ActionValues(Actor):
     def _build(self, given: Mapping[str, Any]) -> None:
         arguments = parameters.check(self.kind, given)
         optimizer = {"rule": arguments["optimizer"], **{key: arguments[key] for key in _OPTIMIZER}}
-        native = {**arguments, "values": self._values, "optimizer": optimizer}
+        native = {
+            **arguments,
+            "n_outputs": arguments["n_actions"],
+            "values": self._values,
+            "optimizer": optimizer,
+        }
         self._start(_core.StreamAC, native, arguments)
 
     @classmethod
@@ -94,8 +99,13 @@ class StreamQ(ActionValues):
         gamma: Discount factor per step, 0 to 1.
         trace_decay: Decay lambda of the eligibility traces per step, 0 to 1, or a mapping of "recurrent", "body",
             "head".
-        optimizer: Optimizer, one of "obgd", "sgd", "adam"; "obgd": overshooting-bounded gradient descent.
-        step_size: Step size, 0 to 1e6; 0 freezes the weights; default 1 with "obgd", 0.001 with "sgd" and "adam".
+        optimizer: Optimizer, one of "obgd", "sgd", "adam", "adaptive_obgd", "intentional"; "obgd": overshooting-bounded
+            gradient descent; "adaptive_obgd": the same on normalised eligibilities; "intentional": each step removes
+            the share step_size of the error (docs/math_optimizers.md).
+        preconditioner: What the second moment of "intentional" is taken of, one of "gradient", "trace", "larger";
+            "gradient": as published; "trace": the eligibilities; "larger": the larger of both at one scale.
+        step_size: Step size, 0 to 1e6; 0 freezes the weights; default 1 with "obgd" and "adaptive_obgd", 0.001 with
+            "sgd" and "adam", 0.5 with "intentional".
         kappa: Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps.
         epsilon_start: Share epsilon of random actions at first, 0 to 1.
         epsilon_end: Share epsilon of random actions after epsilon_steps, 0 to 1.
@@ -141,15 +151,16 @@ class StreamQ(ActionValues):
         gamma: float = 0.999,
         trace_decay: float | Mapping[str, float] = 0.95,
         optimizer: str = "obgd",
+        preconditioner: str = "larger",
         step_size: float | None = None,
         kappa: float = 2.0,
         epsilon_start: float = 1.0,
         epsilon_end: float = 0.01,
         epsilon_steps: int = 50000,
         cut: str = "watkins",
-        r_min: float = 0.7,
+        r_min: float = 0.9,
         r_max: float = 1.0,
-        max_phase: float = 6.28,
+        max_phase: float = 0.06,
         sparsity: float = 0.9,
         normalize_observation: bool = True,
         observation_bound: float = 10.0,
@@ -191,8 +202,13 @@ class StreamSARSA(ActionValues):
         gamma: Discount factor per step, 0 to 1.
         trace_decay: Decay lambda of the eligibility traces per step, 0 to 1, or a mapping of "recurrent", "body",
             "head".
-        optimizer: Optimizer, one of "obgd", "sgd", "adam"; "obgd": overshooting-bounded gradient descent.
-        step_size: Step size, 0 to 1e6; 0 freezes the weights; default 1 with "obgd", 0.001 with "sgd" and "adam".
+        optimizer: Optimizer, one of "obgd", "sgd", "adam", "adaptive_obgd", "intentional"; "obgd": overshooting-bounded
+            gradient descent; "adaptive_obgd": the same on normalised eligibilities; "intentional": each step removes
+            the share step_size of the error (docs/math_optimizers.md).
+        preconditioner: What the second moment of "intentional" is taken of, one of "gradient", "trace", "larger";
+            "gradient": as published; "trace": the eligibilities; "larger": the larger of both at one scale.
+        step_size: Step size, 0 to 1e6; 0 freezes the weights; default 1 with "obgd" and "adaptive_obgd", 0.001 with
+            "sgd" and "adam", 0.5 with "intentional".
         kappa: Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps.
         epsilon_start: Share epsilon of random actions at first, 0 to 1.
         epsilon_end: Share epsilon of random actions after epsilon_steps, 0 to 1.
@@ -236,14 +252,15 @@ class StreamSARSA(ActionValues):
         gamma: float = 0.999,
         trace_decay: float | Mapping[str, float] = 0.95,
         optimizer: str = "obgd",
+        preconditioner: str = "larger",
         step_size: float | None = None,
         kappa: float = 2.0,
         epsilon_start: float = 1.0,
         epsilon_end: float = 0.01,
         epsilon_steps: int = 50000,
-        r_min: float = 0.7,
+        r_min: float = 0.9,
         r_max: float = 1.0,
-        max_phase: float = 6.28,
+        max_phase: float = 0.06,
         sparsity: float = 0.9,
         normalize_observation: bool = True,
         observation_bound: float = 10.0,

@@ -427,6 +427,7 @@ class ActionValues(StreamAC):
             self.critic.clear()
         self.deviated = deviates
         self.critic.advance(None if overridden else self.g)
+        self.critic.observe(self.delta)
         self._remember(action)
         if update and reward is not None and not overridden:
             add(self.p, self.critic.step(self.delta))

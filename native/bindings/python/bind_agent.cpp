@@ -358,7 +358,7 @@ class AgentOf final : public Agent {
 };
 
 std::unique_ptr<Agent> make_agent(const py::dict& config, const std::string& dtype, uint64_t seed) {
-  const auto native = config.contains("values") ? stream_q_configuration(config) : stream_ac_configuration(config);
+  const auto native = agent_configuration(config);
   if (dtype == "float64") return std::make_unique<AgentOf<double>>(native, seed);
   return std::make_unique<AgentOf<float>>(native, seed);
 }

@@ -148,10 +148,9 @@ py::tuple times_of(const Config& config, double seconds) {
 
 template <class Do>
 py::tuple with_configuration(const std::string& kind, const py::dict& config, Do run) {
-  if (kind == "stream_ac") return run(stream_ac_configuration(config));
-  if (kind == "stream_q" || kind == "stream_sarsa") return run(stream_q_configuration(config));
   if (kind == "td_predictor") return run(td_configuration(config));
-  return run(regressor_configuration(config));
+  if (kind == "online_regressor") return run(regressor_configuration(config));
+  return run(agent_configuration(config));
 }
 
 py::tuple footprint(const std::string& kind, const py::dict& config, const std::string& dtype) {

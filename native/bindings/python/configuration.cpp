@@ -72,6 +72,43 @@ void inputs(const py::dict& d, learners::StreamAcConfig& out) {
   out.previous_reward = take<bool>(d, "previous_reward");
 }
 
+learners::StreamAcConfig stream_ac_configuration(const py::dict& d) {
+  learners::StreamAcConfig out;
+  out.observation_size = take<int>(d, "observation_size");
+  out.policy.discrete = take<bool>(d, "discrete");
+  out.policy.actions = take<int>(d, "n_outputs");
+  out.policy.sigma_floor = take<double>(d, "sigma_floor");
+  out.policy.correlation = take<double>(d, "exploration_correlation");
+  out.body = body(d);
+  out.gamma = take<double>(d, "gamma");
+  out.actor = head(take<py::dict>(d, "trace_decay"), out.gamma, take<py::dict>(d, "actor"));
+  const auto critic = take<py::dict>(d, "critic");
+  out.critic = head(take<py::dict>(critic, "trace_decay"), out.gamma, critic);
+  out.shared_body = take<std::string>(d, "body") == "shared";
+  out.entropy = take<double>(d, "entropy");
+  out.actor_warmup = take<uint64_t>(d, "actor_warmup");
+  inputs(d, out);
+  return out;
+}
+
+learners::StreamAcConfig stream_q_configuration(const py::dict& d) {
+  learners::StreamAcConfig out;
+  using learners::ValueRule;
+  out.observation_size = take<int>(d, "observation_size");
+  out.policy.discrete = true;
+  out.policy.actions = take<int>(d, "n_outputs");
+  out.body = body(d);
+  out.gamma = take<double>(d, "gamma");
+  out.critic = head(take<py::dict>(d, "trace_decay"), out.gamma, take<py::dict>(d, "optimizer"));
+  out.values.rule = choice<ValueRule>(d, "values", {{"q", ValueRule::kQ}, {"sarsa", ValueRule::kSarsa}});
+  out.values.late_cut = out.values.rule == ValueRule::kQ && take<std::string>(d, "cut") == "late";
+  out.values.epsilon_start = take<double>(d, "epsilon_start");
+  out.values.epsilon_end = take<double>(d, "epsilon_end");
+  out.values.epsilon_steps = take<uint64_t>(d, "epsilon_steps");
+  inputs(d, out);
+  return out;
+}
+
 }  // namespace
 
 cells::RtuConfig cell_configuration(const py::dict& d) {
@@ -100,41 +137,8 @@ cells::RtuConfig cell_configuration(const py::dict& d) {
   return out;
 }
 
-learners::StreamAcConfig stream_ac_configuration(const py::dict& d) {
-  learners::StreamAcConfig out;
-  out.observation_size = take<int>(d, "observation_size");
-  out.policy.discrete = take<bool>(d, "discrete");
-  out.policy.actions = take<int>(d, "n_outputs");
-  out.policy.sigma_floor = take<double>(d, "sigma_floor");
-  out.policy.correlation = take<double>(d, "exploration_correlation");
-  out.body = body(d);
-  out.gamma = take<double>(d, "gamma");
-  out.actor = head(take<py::dict>(d, "trace_decay"), out.gamma, take<py::dict>(d, "actor"));
-  const auto critic = take<py::dict>(d, "critic");
-  out.critic = head(take<py::dict>(critic, "trace_decay"), out.gamma, critic);
-  out.shared_body = take<std::string>(d, "body") == "shared";
-  out.entropy = take<double>(d, "entropy");
-  out.actor_warmup = take<uint64_t>(d, "actor_warmup");
-  inputs(d, out);
-  return out;
-}
-
-learners::StreamAcConfig stream_q_configuration(const py::dict& d) {
-  learners::StreamAcConfig out;
-  using learners::ValueRule;
-  out.observation_size = take<int>(d, "observation_size");
-  out.policy.discrete = true;
-  out.policy.actions = take<int>(d, "n_actions");
-  out.body = body(d);
-  out.gamma = take<double>(d, "gamma");
-  out.critic = head(take<py::dict>(d, "trace_decay"), out.gamma, take<py::dict>(d, "optimizer"));
-  out.values.rule = choice<ValueRule>(d, "values", {{"q", ValueRule::kQ}, {"sarsa", ValueRule::kSarsa}});
-  out.values.late_cut = out.values.rule == ValueRule::kQ && take<std::string>(d, "cut") == "late";
-  out.values.epsilon_start = take<double>(d, "epsilon_start");
-  out.values.epsilon_end = take<double>(d, "epsilon_end");
-  out.values.epsilon_steps = take<uint64_t>(d, "epsilon_steps");
-  inputs(d, out);
-  return out;
+learners::StreamAcConfig agent_configuration(const py::dict& d) {
+  return d.contains("values") ? stream_q_configuration(d) : stream_ac_configuration(d);
 }
 
 learners::TdConfig td_configuration(const py::dict& d) {

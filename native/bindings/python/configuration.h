@@ -10,8 +10,7 @@
 namespace rtu::bindings {
 
 cells::RtuConfig cell_configuration(const pybind11::dict& d);
-learners::StreamAcConfig stream_ac_configuration(const pybind11::dict& d);
-learners::StreamAcConfig stream_q_configuration(const pybind11::dict& d);  // of StreamQ and StreamSARSA
+learners::StreamAcConfig agent_configuration(const pybind11::dict& d);  // of StreamAC, StreamQ or StreamSARSA
 learners::TdConfig td_configuration(const pybind11::dict& d);
 learners::RegressorConfig regressor_configuration(const pybind11::dict& d);
 
