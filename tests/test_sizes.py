@@ -19,7 +19,7 @@ LINE, FUNCTION, FILE = 120, 60, 400
 # Longer files: how long at most, and why. Recorded files are data, not sources: tests/golden.
 CASES = "the cases of one subject over shared fixtures; tests/hazards.toml claims them by file and name"
 EXEMPT: dict[str, tuple[int, str]] = {
-    "tests/test_api.py": (760, CASES),
+    "tests/test_api.py": (770, CASES),
     "tests/test_bound.py": (590, CASES),
     "tests/test_estop.py": (510, CASES),
     "tests/test_job.py": (490, CASES),

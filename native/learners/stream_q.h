@@ -1,6 +1,6 @@
 // Action values in place of an actor and a critic: stream Q(lambda) (Watkins 1989; Elsayed et al. 2024, arXiv
-// 2410.14606) and SARSA(lambda) (Rummery and Niranjan 1994). One network, one head with an output q(s, .) per action, one
-// eligibility set; actions are drawn epsilon-greedily. The order within a step is that of stream_ac.h, which calls
+// 2410.14606) and SARSA(lambda) (Rummery and Niranjan 1994). One network, one head with an output q(s, .) per action,
+// one eligibility set; actions are drawn epsilon-greedily. The order within a step is that of stream_ac.h, which calls
 // these functions; docs/math_action_values.md.
 #pragma once
 
@@ -69,9 +69,9 @@ inline void shift_deviations(uint64_t* counters) {
 
 // Before the update of the transition (s, a): the eligibilities' decays of this step, gamma lambda or 0. Watkins: 0 if
 // a deviates from the greedy action, so that earlier actions get no credit for what follows a, while a's own gradient
-// enters. Where condition() keeps the eligibilities they are zeroed, and the decays, which also set its horizon, stay. The
-// RTRL traces are kept: they are derivatives of the state, not credit. An overridden action has no gradient
-// and cuts under both rules.
+// enters. Where condition() keeps the eligibilities they are zeroed, and the decays, which also set its horizon, stay.
+// The RTRL traces are kept: they are derivatives of the state, not credit. An overridden action has no gradient and
+// cuts under both rules.
 template <class T>
 void set_decays(Network<T>& net, const ValueConfig& config, const HeadConfig& given, const uint64_t* counters,
                 bool ours) {
@@ -94,7 +94,7 @@ inline Spread spread(const PolicyConfig& policy, double share) {
   return {0.0, H};
 }
 
-// ---- of a learner, also of an actor-critic ----------------------------------------------------------------------------
+// ---- of a learner, also of an actor-critic --------------------------------------------------------------------------
 
 template <class T>
 double epsilon(const StreamAc<T>& agent) {

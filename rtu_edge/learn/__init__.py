@@ -1,4 +1,5 @@
-"""Learners: StreamAC, StreamQ and StreamSARSA for control, TDPredictor and OnlineRegressor for signals; evaluation and writers of curves.
+"""Learners: StreamAC, StreamQ and StreamSARSA for control, TDPredictor and OnlineRegressor for signals; evaluation and
+writers of curves.
 
 Each class validates arguments and names results; the native core computes, in one arena per learner.
 """

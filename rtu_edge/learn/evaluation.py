@@ -148,7 +148,8 @@ def evaluate(
     (3, True)
 
     Args:
-        agent: a StreamAC, StreamQ or StreamSARSA, or a policy with reset() and predict(observation), such as OnnxPolicy.
+        agent: a StreamAC, StreamQ or StreamSARSA, or a policy with reset() and predict(observation), such as
+            OnnxPolicy.
         env: a Gymnasium environment, a Plant or a Robot whose sizes the agent fits. It is reset for each episode; the
             last one is left at its end.
         episodes: 1 to 1e6.

@@ -1,6 +1,7 @@
 """StreamQ and StreamSARSA, for control with discrete actions.
 
-Source: Elsayed et al., Streaming Deep Reinforcement Learning Finally Works, 2024 (arXiv 2410.14606); docs/math_action_values.md.
+Source: Elsayed et al., Streaming Deep Reinforcement Learning Finally Works, 2024 (arXiv 2410.14606);
+docs/math_action_values.md.
 """
 
 from __future__ import annotations
@@ -90,12 +91,13 @@ class StreamQ(ActionValues):
         units: Recurrent units n of each network, 1 to 65536.
         hidden: Layers after the recurrent cell, a width of 1 to 65536, or a sequence of at most 4.
         seed: Random seed, 0 to 2^64 - 1.
-        cell: Recurrent cell, one of "linear", "nonlinear", "none"; "none": memoryless baseline.
+        cell: Recurrent cell, one of "linear", "nonlinear", "mingru", "lru", "elstm", "none"; "linear", "nonlinear":
+            recurrent trace units; "none": memoryless baseline (docs/math.md, 1).
         credit: How the recurrent cell learns, one of "rtrl", "tbptt1", "frozen"; "rtrl": by exact gradients; "tbptt1":
             by the gradient of one step; "frozen": not at all.
         activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
-        units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for the
-            nonlinear cell.
+        units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for
+            "nonlinear", "mingru" and "elstm".
         gamma: Discount factor per step, 0 to 1.
         trace_decay: Decay lambda of the eligibility traces per step, 0 to 1, or a mapping of "recurrent", "body",
             "head".
@@ -113,8 +115,8 @@ class StreamQ(ActionValues):
             updates.
         cut: When an action that is not greedy cuts the eligibility traces, one of "watkins", "late"; "watkins": before
             its own gradient enters; "late": one step later, as in the published code.
-        r_min: Smallest retention of a pole at initialisation, 0 to 0.9999999; at most r_max.
-        r_max: Largest retention of a pole at initialisation, above 0, at most 1.
+        r_min: Smallest retention of a pole, or of a gate at input 0, at initialisation, 0 to 0.9999999; at most r_max.
+        r_max: Largest retention of a pole, or of a gate at input 0, at initialisation, above 0, at most 1.
         max_phase: Largest phase of a pole at initialisation, above 0, at most 1000 rad per step.
         sparsity: Share of zero weights in dense layers at initialisation, 0 to 1; each row keeps one weight.
         normalize_observation: Normalise each channel by its running mean and variance; a channel that has not moved
@@ -193,12 +195,13 @@ class StreamSARSA(ActionValues):
         units: Recurrent units n of each network, 1 to 65536.
         hidden: Layers after the recurrent cell, a width of 1 to 65536, or a sequence of at most 4.
         seed: Random seed, 0 to 2^64 - 1.
-        cell: Recurrent cell, one of "linear", "nonlinear", "none"; "none": memoryless baseline.
+        cell: Recurrent cell, one of "linear", "nonlinear", "mingru", "lru", "elstm", "none"; "linear", "nonlinear":
+            recurrent trace units; "none": memoryless baseline (docs/math.md, 1).
         credit: How the recurrent cell learns, one of "rtrl", "tbptt1", "frozen"; "rtrl": by exact gradients; "tbptt1":
             by the gradient of one step; "frozen": not at all.
         activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
-        units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for the
-            nonlinear cell.
+        units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for
+            "nonlinear", "mingru" and "elstm".
         gamma: Discount factor per step, 0 to 1.
         trace_decay: Decay lambda of the eligibility traces per step, 0 to 1, or a mapping of "recurrent", "body",
             "head".
@@ -214,8 +217,8 @@ class StreamSARSA(ActionValues):
         epsilon_end: Share epsilon of random actions after epsilon_steps, 0 to 1.
         epsilon_steps: Updates in which epsilon goes linearly from epsilon_start to epsilon_end, 0 to 2147483647
             updates.
-        r_min: Smallest retention of a pole at initialisation, 0 to 0.9999999; at most r_max.
-        r_max: Largest retention of a pole at initialisation, above 0, at most 1.
+        r_min: Smallest retention of a pole, or of a gate at input 0, at initialisation, 0 to 0.9999999; at most r_max.
+        r_max: Largest retention of a pole, or of a gate at input 0, at initialisation, above 0, at most 1.
         max_phase: Largest phase of a pole at initialisation, above 0, at most 1000 rad per step.
         sparsity: Share of zero weights in dense layers at initialisation, 0 to 1; each row keeps one weight.
         normalize_observation: Normalise each channel by its running mean and variance; a channel that has not moved

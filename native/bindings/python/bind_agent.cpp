@@ -358,9 +358,8 @@ class AgentOf final : public Agent {
 };
 
 std::unique_ptr<Agent> make_agent(const py::dict& config, const std::string& dtype, uint64_t seed) {
-  const auto native = agent_configuration(config);
-  if (dtype == "float64") return std::make_unique<AgentOf<double>>(native, seed);
-  return std::make_unique<AgentOf<float>>(native, seed);
+  if (dtype == "float64") return std::make_unique<AgentOf<double>>(agent_configuration(config), seed);
+  return std::make_unique<AgentOf<float>>(agent_configuration(config), seed);
 }
 
 }  // namespace

@@ -127,7 +127,7 @@ class Bench {
 class BenchAgent {
  public:
   BenchAgent(const py::dict& config, const std::string& isa) : kernels_(kernels_named(isa)) {
-    const learners::StreamAcConfig shape = stream_ac_configuration(config);
+    const learners::StreamAcConfig shape = agent_configuration(config);
     core::Builder footprint(nullptr, nullptr, static_cast<uint32_t>(kernels_->lanes));
     (void)learners::make_stream_ac<float>(footprint, shape);
     agent_bytes_ = footprint.bytes();
