@@ -56,6 +56,9 @@ class ActionValues(StreamAC):
         self.normalizer = Channels(observation_size, config.observation_bound)
         self.reward_scaler = RewardScaler(config.gamma)
         self.delta = 0.0
+        self.q: Array = np.zeros(0)
+        self.g: dict[str, Array] = {}
+        self.deviates = False  # the last action is not greedy
         self.width = len(self.p["q.head.bias"])
 
     def reset(self, observation: Array, action: Any) -> None:
