@@ -37,7 +37,7 @@ JSON: dict[str, str] = {
     "hil list": "`faults`: `name` `kind` `expect` of each",
     "hil kinds": "`kinds`: `kind` `help` `parameters` of each",
     "hil run": "`suite` `started` `seed` `seconds` `version` `host` `ttl_ms` `results` `report` `stopped`",
-    "hil show": "the file, and `row`",
+    "hil show": "`version` `devices` `cases` `row` and more",
     "bench loop": "`started` `settings` `system` `privileges` `steps` `seconds` `parts` `worst` `picture` and more",
     "bench soak": "`hours` `steps` `seconds` `sessions` `faults` `counters` `growth` `report` and more",
 }
