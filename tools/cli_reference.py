@@ -45,8 +45,7 @@ JSON: dict[str, str] = {
 _HEAD = """\
 # Command line
 
-Reference of the command `rtu-edge`, for its users. `--help` after a command
-prints the same with examples.
+Reference of the command `rtu-edge`, for its users. `--help` prints the same with examples.
 
 | exit code | meaning |
 |---|---|
@@ -57,7 +56,7 @@ prints the same with examples.
 | 4 | safety stop |
 | 5 | the learner does not fit the period |
 
-Output to a pipe or a file has neither escape sequences nor wrapped lines. `NO_COLOR=1` removes colours on a terminal,
+Pipes and files get neither escape sequences nor wrapped lines. `NO_COLOR=1` removes colours on a terminal,
 `TERM=dumb` all escape sequences. Errors go to stderr as `rtu-edge: ...`.
 
 Shell completion:
