@@ -13,6 +13,7 @@ from test_learners import STEPS, dense, differences, follow, same
 from toolchain import ROOT
 
 import rtu_edge as rtu
+from rtu_edge.learn import LearnerWarning
 
 OWN = (
     "activation", "credit", "previous_action", "previous_reward", "gamma", "trace_decay", "normalize_observation",
@@ -206,6 +207,13 @@ def test_epsilon_falls_linearly() -> None:
     fresh.load_parameters({"q.head.weight": np.zeros((3, 2)), "q.head.bias": [0.0, 1.0, 1.0]})
     assert fresh.reset([0.0], deterministic=True) == 1, "the first of equal values"
     assert fresh.diagnostics["entropy"] == pytest.approx(np.log(3))
+
+
+def test_a_finding_names_the_learners_own_parameter() -> None:
+    agent = rtu.StreamQ(1, 2, units=1, hidden=(), epsilon_start=0.0, epsilon_end=0.0)
+    agent.reset([0.0])
+    with pytest.warns(LearnerWarning, match="raise epsilon_end"):
+        agent.run(np.zeros((2000, 1), np.float32), np.zeros(2000))
 
 
 @RULES

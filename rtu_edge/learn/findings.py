@@ -55,6 +55,12 @@ _TEXTS = {
     ),
 }
 
+# The next step for a learner of action values, where it is another.
+_VALUES = {
+    Finding.EXPLORATION_LOST: "if the reward no longer rises, raise epsilon_end",
+    Finding.TD_ERROR: "look for outliers in the reward and for a change of the plant; without either, raise kappa",
+}
+
 
 def names(bits: int) -> tuple[str, ...]:
     """The names of findings.
@@ -84,6 +90,7 @@ def summary_of(found: Mapping[str, int]) -> str:
 def warner(agent: Any) -> Callable[[int], None]:
     """The function that the core calls with the bits of new findings; holds no reference to the agent."""
     kind, which = type(agent).__name__, weakref.ref(agent)
+    remedies = _VALUES if "epsilon_end" in agent.config else {}
 
     def warn(bits: int) -> None:
         learner = which()
@@ -91,6 +98,7 @@ def warner(agent: Any) -> Callable[[int], None]:
         for one in Finding:
             if one & bits:
                 found, remedy = _TEXTS[one]
+                remedy = remedies.get(one, remedy)
                 text = f"{kind}{step}: {found}. Nothing was changed. Next: {remedy} ({_DOCUMENT})"
                 warnings.warn(text, LearnerWarning, stacklevel=_outside())
 
