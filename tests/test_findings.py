@@ -118,6 +118,16 @@ def test_a_td_error_is_compared_with_its_history(factor: float, grown: bool) -> 
     assert agent.diagnostics["td_error_growth"] > 1.5
 
 
+@pytest.mark.parametrize(("late", "grown"), [(1.8, False), (2.3, True)])
+def test_a_td_error_is_compared_with_its_first_windows(late: float, grown: bool) -> None:
+    """Rare rewards: |delta| is small between them, and what was usual is not what to compare with."""
+    agent = begun(made(gamma=0.0, scale_reward=False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LearnerWarning)
+        steps(agent, 60_000, lambda step: 1.0 if step < 6000 else 0.1 if step < 58_000 else late)
+    assert agent.findings == ({"td_error": 59_999} if grown else {})
+
+
 def test_a_value_that_is_not_finite_is_found_at_once() -> None:
     agent = begun(made(scale_reward=False))
     steps(agent, 3)

@@ -5,7 +5,9 @@
 //   saturated           share of clipped actions above kClippedMost, mean of two windows
 //   exploration lost    sigma below kSigmaLeast; discrete: entropy below kEntropyLeast of log(choices)
 //   exploration large   sigma above kSigmaMost
-//   TD error            mean |delta| above kErrorGrowth times its running mean over the windows before
+//   TD error            mean |delta| above kErrorGrowth times its running mean over the windows before, and above twice
+//                       that of the first windows: where rewards are rare, |delta| is small between them, and a sure
+//                       prediction that fails is off by twice a reward
 //   not finite          delta, sigma or entropy is NaN or infinite: at once
 //
 // The three in between hold when two windows in a row show them. docs/learner_monitor.md has the measured rates of
@@ -41,8 +43,9 @@ struct LearnerWindows {
   uint32_t errors = 0, spreads = 0;
   uint32_t windows = 0;       // complete ones
   double history = 0;         // running mean of |delta|
+  double at_first = 0;        // its value after kErrorWarmup windows
   double clipped_before = 0;  // of the window before the last
-  double growth = 0;          // |delta| of the last window as a multiple of the history before it
+  double growth = 0;          // |delta| of the last window as a multiple of what was usual before it
   uint32_t shown = 0;         // Finding bits of the last complete window alone, without kFindingSaturated
   uint32_t now = 0;           // Finding bits that hold
   uint32_t seen = 0;          // that held at some time
@@ -78,7 +81,9 @@ inline void close_window(LearnerWindows& w, const PolicyConfig& policy, uint64_t
   w.growth = 0;
   if (w.errors > 0) {
     w.last.error = w.sums.error / errors;
-    w.growth = w.windows >= kErrorWarmup && w.history > 0 ? w.last.error / w.history : 0;
+    if (w.windows == kErrorWarmup) w.at_first = w.history;
+    const double least = 2 * w.at_first / kErrorGrowth, usual = w.history > least ? w.history : least;
+    w.growth = w.windows >= kErrorWarmup && usual > 0 ? w.last.error / usual : 0;
     const double most = w.windows + 1.0, weight = most < kErrorHistory ? most : kErrorHistory;
     // The first window of a growth is not in the history that the second one is compared with.
     if (!(w.growth > kErrorGrowth) || (w.shown & kFindingTdError) != 0)

@@ -45,7 +45,8 @@ _TEXTS = {
         "check that the reward depends on the actions; lower entropy or raise actor.kappa",
     ),
     Finding.TD_ERROR: (
-        "the mean |TD error| of each of two windows of 1,000 steps was over 5 times its mean before",
+        "the mean |TD error| of each of two windows of 1,000 steps was over 5 times its mean before, and over twice "
+        "that of the first steps",
         "look for outliers in the reward and for a change of the plant; without either, raise critic.kappa",
     ),
     Finding.NOT_FINITE: (
