@@ -14,6 +14,7 @@ What is where::
 
     StreamAC, StreamQ, StreamSARSA            learners for control; load() reads a checkpoint
     TDPredictor, OnlineRegressor              learners for prediction and regression
+    TDBank                                    many predictions on one recurrent body
     LinearRTU, NonlinearRTU                   the recurrent cells by themselves
     evaluate                                  episodes without learning, as a table and a plot
     CSVWriter, TensorBoardWriter              learning curves, as callbacks of agent.learn()
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         StreamAC,
         StreamQ,
         StreamSARSA,
+        TDBank,
         TDPredictor,
         TensorBoardWriter,
         evaluate,
@@ -90,6 +92,7 @@ __all__ = [
     "StreamAC",
     "StreamQ",
     "StreamSARSA",
+    "TDBank",
     "TDPredictor",
     "TensorBoardWriter",
     "__version__",
@@ -113,7 +116,7 @@ _HOMES = {
     "device.python_device": ("PythonDevice",),
     "device.schema": ("Channel", "Safe"),
     "device.simulated": ("SimulatedDevice",),
-    "learn": ("OnlineRegressor", "StreamAC", "StreamQ", "StreamSARSA", "TDPredictor", "load"),
+    "learn": ("OnlineRegressor", "StreamAC", "StreamQ", "StreamSARSA", "TDBank", "TDPredictor", "load"),
     "learn.cells": ("LinearRTU", "NonlinearRTU"),
     "learn.evaluation": ("evaluate",),
     "learn.footprint": ("Footprint", "footprint"),

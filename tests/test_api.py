@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import rtu_edge as rtu
 from rtu_edge import _core, footprint
-from rtu_edge.learn import cells, make, restore, signals, stream_ac
+from rtu_edge.learn import bank, cells, make, restore, signals, stream_ac
 
 D = 3
 KINDS: dict[str, Callable[..., Any]] = {
@@ -80,6 +80,7 @@ def test_names_of_the_package() -> None:
         "StreamQ",
         "StreamSARSA",
         "TDPredictor",
+        "TDBank",
         "OnlineRegressor",
         "load",
         "footprint",
@@ -92,7 +93,7 @@ def test_names_of_the_package() -> None:
         rtu.no_such_name  # noqa: B018
 
 
-@pytest.mark.parametrize("module", [cells, signals, stream_ac, footprint], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("module", [bank, cells, signals, stream_ac, footprint], ids=lambda m: m.__name__)
 def test_examples_of_the_docstrings_run(module: Any) -> None:
     module = (
         inspect.getmodule(rtu.Footprint) if callable(module) else module

@@ -20,6 +20,7 @@ INTEGERS = {
     "td_predictor": {"observation_size": 3, "units": 8, "units_per_pole": 2, "hidden": 4, "seed": 5},
     "stream_q": {"observation_size": 3, "n_actions": 2, "units": 8, "epsilon_steps": 9, "seed": 5},
     "stream_sarsa": {"observation_size": 3, "n_actions": 2, "units": 8, "hidden": 4},
+    "td_bank": {"observation_size": 3, "units": 8, "units_per_pole": 2, "hidden": 4, "seed": 5},
     "online_regressor": {
         "observation_size": 3,
         "n_outputs": 2,
@@ -38,6 +39,7 @@ NUMBERS = {
     "stream_q": {"gamma": 0.75, "trace_decay": 0.5, "epsilon_start": 0.5, "epsilon_end": 0.25, "kappa": 2.5},
     "stream_sarsa": {"r_max": 0.9375, "r_min": 0.5, "max_phase": 2.0, "step_size": 0.5},
     "td_predictor": {"gamma": 0.75, "trace_decay": 0.5, "step_size": 0.5, "kappa": 2.5, "r_min": 0.5, "max_phase": 2.0},
+    "td_bank": {"trace_decay": 0.5, "step_size": 0.5, "kappa": 2.5, "r_min": 0.5, "max_phase": 2.0},
     "online_regressor": {"step_size": 0.5, "kappa": 2.5, "r_min": 0.5, "r_max": 0.75, "sparsity": 0.5},
 }  # fmt: skip
 SWITCHES = {
@@ -45,6 +47,7 @@ SWITCHES = {
     "stream_q": {"previous_action": True, "previous_reward": False},
     "stream_sarsa": {"normalize_observation": False, "recompute": True},
     "td_predictor": {"normalize_observation": True},
+    "td_bank": {"normalize_observation": False, "scale_cumulant": False},
     "online_regressor": {"normalize_observation": True},
 }
 NAMES = {
@@ -52,6 +55,7 @@ NAMES = {
     "stream_q": {"cell": "linear", "cut": "late", "optimizer": "adam"},
     "stream_sarsa": {"cell": "nonlinear", "activation": "relu"},
     "td_predictor": {"cell": "linear", "activation": "tanh", "optimizer": "sgd"},
+    "td_bank": {"cell": "linear", "activation": "relu", "optimizer": "obgd"},
     "online_regressor": {"cell": "linear", "activation": "identity", "optimizer": "obgd"},
 }
 AS_INTEGER = (int, np.int8, np.uint8, np.int16, np.uint32, np.int64, np.uint64, np.array, lambda x: np.array(x, "i2"))
@@ -82,6 +86,8 @@ def arguments(draw: st.DrawFn) -> tuple[str, dict[str, Any], dict[str, Any]]:
             given_as[name] = draw(st.sampled_from(types))(value)  # type: ignore[operator]
     if draw(st.booleans()):
         asked["hidden"], given_as["hidden"] = (4, 4), np.array([4, 4])
+    if kind == "td_bank":
+        asked["gammas"], given_as["gammas"] = (0.5, 0.75), np.array([0.5, 0.75], "f4")
     if kind == "stream_ac":
         asked["actor"], given_as["actor"] = {"step_size": 0.5}, {"step_size": draw(st.sampled_from(AS_NUMBER))(0.5)}
     given_as["dtype"] = draw(st.sampled_from(AS_DTYPE))

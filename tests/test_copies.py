@@ -28,6 +28,8 @@ def drive(learner: Any, seed: int) -> list[Any]:
         return [np.asarray(learner.step(x, x[0])).tolist() for x in rows]
     if isinstance(learner, rtu.TDPredictor):
         return [learner.step(x, x[0]) for x in rows]
+    if isinstance(learner, rtu.TDBank):
+        return [learner.step(x, x[:2]).tolist() for x in rows]
     if isinstance(learner, rtu.OnlineRegressor):
         return [(learner.predict(x).tolist(), learner.update([x[0]])) for x in rows]
     return [learner.step(x).tolist() for x in rows]
@@ -51,6 +53,7 @@ MAKE: dict[str, Callable[[], Any]] = {
     "adam": lambda: rtu.StreamAC(D, 1, units=8, seed=1, optimizer="adam", dtype="float64"),
     "derived": lambda: Derived("robot"),
     "predictor": lambda: rtu.TDPredictor(D, units=8, seed=1),
+    "bank": lambda: rtu.TDBank(D, (0.5, 0.9), units=8, hidden=4, seed=1),
     "regressor": lambda: rtu.OnlineRegressor(D, units=8, seed=1),
     "linear": lambda: rtu.LinearRTU(D, 8, seed=1),
     "nonlinear": lambda: rtu.NonlinearRTU(D, 8, dtype="float64", seed=1),

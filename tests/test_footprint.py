@@ -21,7 +21,7 @@ def configurations(seed: int, count: int) -> list[dict[str, Any]]:
         cell = str(rng.choice(["linear", "nonlinear", "mingru", "lru", "elstm", "none"]))
         per_pole = int(rng.choice([1, 2, 3, 8])) if cell in ("linear", "lru") else 1
         config: dict[str, Any] = {
-            "kind": str(rng.choice(["stream_ac", "stream_q", "td_predictor", "online_regressor"])),
+            "kind": str(rng.choice(["stream_ac", "stream_q", "td_predictor", "td_bank", "online_regressor"])),
             "cell": cell,
             "units": per_pole * int(rng.integers(1, 40)),
             "units_per_pole": per_pole,
@@ -45,6 +45,8 @@ def configurations(seed: int, count: int) -> list[dict[str, Any]]:
             config |= {"observation_size": inputs, "n_actions": int(rng.integers(2, 20))}
         elif config["kind"] == "td_predictor":
             config |= {"observation_size": inputs}
+        elif config["kind"] == "td_bank":
+            config |= {"observation_size": inputs, "gammas": [0.9] * int(rng.integers(1, 30))}
         else:
             config |= {"observation_size": inputs, "n_outputs": int(rng.integers(1, 20))}
         found.append(config)
@@ -59,7 +61,7 @@ def test_bytes_are_exact_over_many_configurations() -> None:
         assert sized.sections == made.sections, config
         assert sized.flops_per_step > 0
         kinds.add((config["kind"], config["cell"], config["optimizer"], config["dtype"]))
-    assert len(kinds) > 90, "of 144"
+    assert len(kinds) > 90, "of 180"
 
 
 def test_sections_lie_inside_what_is_planned() -> None:

@@ -19,7 +19,7 @@ from rtu_edge import _core, config
 from rtu_edge.config import learner as learner_table
 from rtu_edge.device import plants
 from rtu_edge.learn import parameters
-from rtu_edge.learn.parameters import AC, CELL, REGRESSOR, TD, Parameter
+from rtu_edge.learn.parameters import AC, BANK, CELL, REGRESSOR, TD, Parameter
 from rtu_edge.learn.ranges import REQUIRED, ByChoice, Choice, Integer, Number, Widths
 from rtu_edge.loop import LoopConfig
 from rtu_edge.run.build import check_learner
@@ -27,10 +27,11 @@ from rtu_edge.run.build import check_learner
 sys.path.insert(0, str(ROOT / "tools"))
 import tables
 
-CLASSES: dict[str, Any] = {AC: rtu.StreamAC, TD: rtu.TDPredictor, REGRESSOR: rtu.OnlineRegressor, CELL: rtu.LinearRTU}
+CLASSES: dict[str, Any] = {AC: rtu.StreamAC, TD: rtu.TDPredictor, BANK: rtu.TDBank, REGRESSOR: rtu.OnlineRegressor}
+CLASSES |= {CELL: rtu.LinearRTU}
 MINIMAL = '[device]\nplant = "cartpole"\n'
 SIZES = {AC: {"observation_size": 2, "action_size": 1}, TD: {"observation_size": 2}, REGRESSOR: {"observation_size": 2}}
-SIZES |= {CELL: {"observation_size": 2, "n_units": 4}}
+SIZES |= {CELL: {"observation_size": 2, "n_units": 4}, BANK: {"observation_size": 2, "gammas": [0.9, 0.5]}}
 
 
 def from_toml(*lines: str) -> dict[str, Any]:

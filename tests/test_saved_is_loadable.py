@@ -43,6 +43,8 @@ def learning(kind: str) -> Any:
         learner.reset([0.1, 0.2])
     elif kind == "td_predictor":
         learner = rtu.TDPredictor(2, units=4)
+    elif kind == "td_bank":
+        learner = rtu.TDBank(2, (0.5, 0.9), units=4, activation="relu", normalize_observation=False)
     else:
         learner = rtu.OnlineRegressor(2, units=4)
     for _ in range(5):
@@ -54,7 +56,7 @@ def feed(learner: Any, x: float) -> Any:
     if learner.kind == "online_regressor":
         learner.predict([x, 0.1])
         return learner.update([0.0])
-    return learner.step([x, 0.1], 1.0)
+    return learner.step([x, 0.1], [1.0, 0.5] if learner.kind == "td_bank" else 1.0)
 
 
 def unfit(data: bytes, name: str = "body.cell.W1", value: float = float("nan")) -> bytes:

@@ -21,7 +21,7 @@ import cli_reference
 import oldest
 
 from rtu_edge.learn import parameters
-from rtu_edge.learn.parameters import AC, CELL, REGRESSOR, SARSA, TD, Parameter, Q
+from rtu_edge.learn.parameters import AC, BANK, CELL, REGRESSOR, SARSA, TD, Parameter, Q
 from rtu_edge.learn.ranges import (
     REQUIRED,
     ByChoice,
@@ -31,6 +31,7 @@ from rtu_edge.learn.ranges import (
     Integer,
     Number,
     PerGroup,
+    PerHead,
     Switch,
     Widths,
     number_text,
@@ -44,6 +45,7 @@ _CLASSES = {
     Q: ("rtu_edge/learn/stream_q.py", "StreamQ", "StreamQ"),
     SARSA: ("rtu_edge/learn/stream_q.py", "StreamSARSA", "StreamSARSA"),
     TD: ("rtu_edge/learn/signals.py", "TDPredictor", "TDPredictor"),
+    BANK: ("rtu_edge/learn/bank.py", "TDBank", "TDBank"),
     REGRESSOR: ("rtu_edge/learn/signals.py", "OnlineRegressor", "OnlineRegressor"),
     CELL: ("rtu_edge/learn/cells.py", "_Cell", "LinearRTU"),
 }
@@ -59,6 +61,7 @@ _TYPES: dict[type, str] = {
     Dtype: "npt.DTypeLike",
     Widths: "int | Sequence[int]",
     PerGroup: "float | Mapping[str, float]",
+    PerHead: "float | Sequence[float]",
 }
 
 

@@ -28,7 +28,7 @@ enum Counter : int {
   kDeviatedLast = 7,
   kCounters = 8
 };
-enum Scalar : int { kValue = 0, kReturn = 1, kHalvings = 2, kScalars = 4 };
+enum Scalar : int { kValue = 0, kReturn = 1, kHalvings = 2, kSquare = 3, kScalars = 4 };
 
 template <class T>
 bool all_finite(const T* x, int32_t n) {

@@ -2,6 +2,7 @@
 // in stream_ac.h).
 #pragma once
 
+#include "native/learners/cumulant.h"
 #include "native/learners/learner.h"
 
 namespace rtu::learners {
@@ -11,6 +12,7 @@ struct TdConfig {
   NetworkConfig body;
   HeadConfig head;
   double gamma = 0.95;
+  bool scale_cumulant = false;
   bool normalize_input = false;
   double input_bound = kDefaultObservationBound;  // deviations; 0: none
 };
@@ -57,6 +59,16 @@ template <class T>
 void begin(const TdPredictor<T>& td) {
   begin(td.net);
   td.counters[kFirst] = 1;
+  td.scalars[kReturn] = 0;
+}
+
+// The cumulant in units of its scale, this one included.
+template <class T>
+double scaled_cumulant(const TdPredictor<T>& td, double cumulant) {
+  if (!td.config.scale_cumulant) return cumulant;
+  double* scalars = td.scalars;
+  observe_cumulant(td.config.gamma, cumulant, td.counters[kSteps] + 1, scalars[kReturn], scalars[kSquare]);
+  return cumulant / cumulant_scale(scalars[kSquare]);
 }
 
 // x (observation_size), and the cumulant that arrived with it; learns from the transition into x; value is v(x).
@@ -72,16 +84,17 @@ Status step(const TdPredictor<T>& td, const T* x, double cumulant, T* value) {
                   static_cast<const T*>(td.net.cell.s2));
   double delta = 0;
   if (td.counters[kFirst] == 0) {
-    delta = cumulant + td.config.gamma * v - td.scalars[kValue];
+    delta = scaled_cumulant(td, cumulant) + td.config.gamma * v - td.scalars[kValue];
     condition(td.net, static_cast<T>(delta), norm);
     td.info->step_size_critic = static_cast<float>(apply_update(td.net, 0, static_cast<T>(delta), norm[0]));
     ++td.counters[kSteps];
   }
   td.counters[kFirst] = 0;
   td.scalars[kValue] = v;
-  td.info->value = static_cast<float>(v);
+  const double scale = td.config.scale_cumulant ? cumulant_scale(td.scalars[kSquare]) : 1.0;
+  td.info->value = static_cast<float>(v * scale);
   td.info->delta = static_cast<float>(delta);
-  *value = static_cast<T>(v);
+  *value = static_cast<T>(v * scale);
   return Status::kOk;
 }
 

@@ -1,5 +1,5 @@
-"""Learners: StreamAC, StreamQ and StreamSARSA for control, TDPredictor and OnlineRegressor for signals; evaluation and
-writers of curves.
+"""Learners: StreamAC, StreamQ and StreamSARSA for control; TDPredictor, TDBank and OnlineRegressor for signals;
+evaluation and writers of curves.
 
 Each class validates arguments and names results; the native core computes, in one arena per learner.
 """
@@ -13,6 +13,7 @@ from rtu_edge._base.lazy import lazily
 if TYPE_CHECKING:
     from rtu_edge._base.errors import LearnerWarning
     from rtu_edge._base.progress import StepRecord
+    from rtu_edge.learn.bank import TDBank
     from rtu_edge.learn.evaluation import EvaluationResult, evaluate
     from rtu_edge.learn.kinds import KINDS
     from rtu_edge.learn.signals import OnlineRegressor, TDPredictor
@@ -33,6 +34,7 @@ __all__ = [
     "StreamAC",
     "StreamQ",
     "StreamSARSA",
+    "TDBank",
     "TDPredictor",
     "TensorBoardWriter",
     "decode",
@@ -45,5 +47,5 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     __all__,
-    ("kinds", "signals", "stored", "stream_ac", "stream_q", "training", "evaluation", "findings", "writers"),
+    ("kinds", "bank", "signals", "stored", "stream_ac", "stream_q", "training", "evaluation", "findings", "writers"),
 )

@@ -56,7 +56,7 @@ class Footprint:
     """Sizes of one learner.
 
     Attributes:
-        kind: "stream_ac", "stream_q", "stream_sarsa", "td_predictor" or "online_regressor".
+        kind: "stream_ac", "stream_q", "stream_sarsa", "td_predictor", "td_bank" or "online_regressor".
         nbytes: bytes of the arena, exactly.
         flops: floating-point operations of "predict", "traces" and "update" in one step, leading terms (docs/math.md,
             5).
@@ -122,6 +122,11 @@ _CELLS = {
 }
 
 
+def _outputs(config: Mapping[str, Any]) -> int:
+    """Of a learner for signals."""
+    return len(config["gammas"]) if "gammas" in config else int(config.get("n_outputs", 1))
+
+
 def _flops(config: Mapping[str, Any]) -> dict[str, int]:
     n, d, hidden = config["units"], config["observation_size"], list(config["hidden"])
     recurrent = config["cell"] != "none"
@@ -131,7 +136,7 @@ def _flops(config: Mapping[str, Any]) -> dict[str, int]:
     if acts:
         d += config["n_outputs"] * config["previous_action"] + config["previous_reward"]
     bodies, sets = (1, 2) if control and config["body"] == "shared" else (2 if control else 1, 1)
-    outputs = [1, config["n_outputs"] * (1 if config["discrete"] else 2)] if control else [config.get("n_outputs", 1)]
+    outputs = [1, config["n_outputs"] * (1 if config["discrete"] else 2)] if control else [_outputs(config)]
     widths = [width * n + d * (config["cell"] in ("lru", "none")), *hidden]
     body = sum(below * above for below, above in itertools.pairwise(widths))
     head = widths[-1] * sum(outputs)
@@ -156,7 +161,8 @@ def footprint(kind: str | Mapping[str, Any] = "stream_ac", *, calibrate: bool = 
     True
 
     Args:
-        kind: "stream_ac", "stream_q", "stream_sarsa", "td_predictor", "online_regressor", or a learner's `config`.
+        kind: "stream_ac", "stream_q", "stream_sarsa", "td_predictor", "td_bank", "online_regressor", or a learner's
+            `config`.
         calibrate: also `times`, from a fifth of a second of steps.
         **arguments: those of the learner's class.
 

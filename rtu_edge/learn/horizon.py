@@ -36,6 +36,7 @@ def predictor(horizon_s: float, period_s: float) -> dict[str, Any]:
         "r_max": math.exp(-0.1 / steps),
         "max_phase": 2 * math.pi / steps,
         "normalize_observation": True,
+        "scale_cumulant": True,
     }
 
 

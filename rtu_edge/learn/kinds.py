@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rtu_edge.learn.bank import TDBank
 from rtu_edge.learn.base import Learner
 from rtu_edge.learn.signals import OnlineRegressor, TDPredictor
 from rtu_edge.learn.stream_ac import StreamAC
@@ -10,5 +11,5 @@ from rtu_edge.learn.stream_q import StreamQ, StreamSARSA
 __all__ = ["KINDS"]
 
 KINDS: dict[str, type[Learner]] = {
-    cls.kind: cls for cls in (StreamAC, StreamQ, StreamSARSA, TDPredictor, OnlineRegressor)
+    cls.kind: cls for cls in (StreamAC, StreamQ, StreamSARSA, TDPredictor, TDBank, OnlineRegressor)
 }

@@ -25,6 +25,7 @@ from rtu_edge.learn.ranges import (
     Kind,
     Number,
     PerGroup,
+    PerHead,
     Switch,
     Widths,
     number_text,
@@ -63,7 +64,7 @@ class Parameter:
     c: bool = field(default=True, kw_only=True)
 
 
-AC, TD, REGRESSOR, CELL = "stream_ac", "td_predictor", "online_regressor", "cell"
+AC, TD, BANK, REGRESSOR, CELL = "stream_ac", "td_predictor", "td_bank", "online_regressor", "cell"
 Q, SARSA = "stream_q", "stream_sarsa"
 
 _UNIT = Number(0.0, 1.0)
@@ -88,7 +89,7 @@ def _acting(value: Any) -> dict[str, Any]:
 
 
 def _learners(value: Any) -> dict[str, Any]:
-    return {**_acting(value), TD: value, REGRESSOR: value}
+    return {**_acting(value), TD: value, BANK: value, REGRESSOR: value}
 
 
 _ = Parameter
@@ -102,12 +103,15 @@ TABLE: tuple[Parameter, ...] = (
     _("n_actions", Integer(2, 64), "", {AC: None},
       "Number of discrete actions; or give action_size", toml=False),
     _("n_actions", Integer(2, 64), "", _values(REQUIRED), "Number of discrete actions"),
-    _("observation_size", Integer(1, 65536), "", {TD: REQUIRED, REGRESSOR: REQUIRED, CELL: REQUIRED},
+    _("observation_size", Integer(1, 65536), "", {TD: REQUIRED, BANK: REQUIRED, REGRESSOR: REQUIRED, CELL: REQUIRED},
       "Width d of the input"),
+    _("gammas", PerHead(_UNIT, 4096), "", {BANK: REQUIRED},
+      "Discount factor per step of each head; as many heads as numbers"),
     _("n_outputs", Integer(1, 4096), "", {REGRESSOR: 1}, "Width of the target"),
     _("n_units", Integer(1, 65536), "", {CELL: REQUIRED}, "Recurrent units n"),
-    _("units", Integer(1, 65536), "", {**_acting(32), TD: 64, REGRESSOR: 32}, "Recurrent units n of each network"),
-    _("hidden", Widths(Integer(1, 65536), 4), "", {**_acting((32,)), TD: (), REGRESSOR: ()},
+    _("units", Integer(1, 65536), "", {**_acting(32), TD: 64, BANK: 32, REGRESSOR: 32},
+      "Recurrent units n of each network"),
+    _("hidden", Widths(Integer(1, 65536), 4), "", {**_acting((32,)), TD: (), BANK: (), REGRESSOR: ()},
       "Layers after the recurrent cell"),
     _("cell", Choice(("linear", "nonlinear", "mingru", "lru", "elstm", "none")), "", _learners("linear"),
       "Recurrent cell; `linear`, `nonlinear`: recurrent trace units; `none`: memoryless baseline (docs/math.md, 1)"),
@@ -115,7 +119,7 @@ TABLE: tuple[Parameter, ...] = (
       "How the recurrent cell learns; `rtrl`: by exact gradients; `tbptt1`: by the gradient of one step; `frozen`: not "
       "at all"),
     _("activation", Choice(("relu", "tanh", "identity")), "",
-      {**_acting("tanh"), TD: "relu", REGRESSOR: "relu", CELL: "relu"},
+      {**_acting("tanh"), TD: "relu", BANK: "tanh", REGRESSOR: "relu", CELL: "relu"},
       "Activation function of the recurrent cell"),
     _("units_per_pole", Integer(1, 4096), "", {**_learners(1), CELL: 1},
       "Units that share one pole and its traces; a divisor of the number of units; 1 for `nonlinear`, `mingru` and "
@@ -125,17 +129,20 @@ TABLE: tuple[Parameter, ...] = (
     _("gamma", _UNIT, "", {AC: 0.98, TD: 0.95, **_values(0.999)}, "Discount factor per step"),
     _("trace_decay", PerGroup(_UNIT, _GROUPS), "", {AC: 0.95, TD: 0.95, **_values(0.95)},
       "Decay lambda of the eligibility traces per step"),
+    _("trace_decay", PerHead(_UNIT, 4096), "", {BANK: 0.9},
+      "Decay lambda of the eligibility traces of each head per step; one number is for all; that of the body is 0"),
     _("optimizer", _STREAM_RULE, "", {**_acting("obgd"), TD: "obgd"},
       "Optimizer; `obgd`: overshooting-bounded gradient descent; `adaptive_obgd`: the same on normalised "
       "eligibilities; `intentional`: each step removes the share step_size of the error (docs/math_optimizers.md)"),
     _("preconditioner", Choice(("gradient", "trace", "larger")), "", {**_acting("larger"), TD: "larger"},
       "What the second moment of `intentional` is taken of; `gradient`: as published; `trace`: the eligibilities; "
       "`larger`: the larger of both at one scale"),
-    _("optimizer", _RULE, "", {REGRESSOR: "adam"}, "Optimizer; `obgd`: overshooting-bounded gradient descent"),
+    _("optimizer", _RULE, "", {BANK: "adam", REGRESSOR: "adam"},
+      "Optimizer; `obgd`: overshooting-bounded gradient descent"),
     _("step_size", _STEP_SIZE, "", {TD: _BY_STREAM_RULE, **_values(_BY_STREAM_RULE)},
       "Step size; 0 freezes the weights"),
-    _("step_size", _STEP_SIZE, "", {REGRESSOR: _BY_RULE}, "Step size; 0 freezes the weights"),
-    _("kappa", _KAPPA, "", {TD: 2.0, REGRESSOR: 2.0, **_values(2.0)},
+    _("step_size", _STEP_SIZE, "", {BANK: _BY_RULE, REGRESSOR: _BY_RULE}, "Step size; 0 freezes the weights"),
+    _("kappa", _KAPPA, "", {TD: 2.0, BANK: 2.0, REGRESSOR: 2.0, **_values(2.0)},
       "Factor kappa of the step bound of `obgd`; larger values take smaller steps"),
     _("actor.step_size", _STEP_SIZE, "", {AC: _BY_ACTOR_RULE}, "Step size of the actor; 0 freezes its weights"),
     _("actor.kappa", _KAPPA, "", {AC: 3.0},
@@ -155,21 +162,24 @@ TABLE: tuple[Parameter, ...] = (
     _("cut", Choice(("watkins", "late")), "", {Q: "watkins"},
       "When an action that is not greedy cuts the eligibility traces; `watkins`: before its own gradient enters; "
       "`late`: one step later, as in the published code"),
-    _("r_min", Number(0.0, 0.9999999), "", {AC: 0.7, **_values(0.9), TD: 0.9, REGRESSOR: 0.5, CELL: 0.0},
+    _("r_min", Number(0.0, 0.9999999), "", {AC: 0.7, **_values(0.9), TD: 0.9, BANK: 0.9, REGRESSOR: 0.5, CELL: 0.0},
       f"Smallest retention {_POLES}; at most r_max"),
     _("r_max", Number(0.0, 1.0, open_low=True), "", {**_learners(1.0), CELL: 1.0},
       f"Largest retention {_POLES}"),
     _("max_phase", Number(0.0, 1000.0, open_low=True), "rad per step",
-      {AC: 6.28, **_values(0.06), TD: 0.6, REGRESSOR: 0.6, CELL: 6.28}, "Largest phase of a pole at initialisation"),
+      {AC: 6.28, **_values(0.06), TD: 0.6, BANK: 0.6, REGRESSOR: 0.6, CELL: 6.28},
+      "Largest phase of a pole at initialisation"),
     _("sparsity", _UNIT, "", _learners(0.9),
       "Share of zero weights in dense layers at initialisation; each row keeps one weight"),
     _("sigma_floor", Number(0.0, 1e3), "", {AC: 0.1}, "Offset added to the standard deviation of continuous actions"),
     _("exploration_correlation", Number(0.0, 0.99), "", {AC: 0.6},
       "Correlation rho of the exploration noise of successive steps; continuous actions (docs/math_learners.md, 4)"),
-    _("normalize_observation", Switch(), "", {**_acting(True), TD: False, REGRESSOR: False},
+    _("normalize_observation", Switch(), "", {**_acting(True), TD: False, BANK: True, REGRESSOR: False},
       "Normalise each channel by its running mean and variance; a channel that has not moved gives 0"),
     _("observation_bound", Number(2.0, 1e6, zero=True), "standard deviations", _learners(10.0),
       "Clip normalised observations and the readings in their statistics; 0 disables clipping"),
+    _("scale_cumulant", Switch(), "", {TD: False, BANK: True},
+      "Learn cumulants in units of the running root mean square of their discounted sum"),
     _("scale_reward", Switch(), "", _acting(True), "Divide rewards by the running standard deviation of the return"),
     _("recompute", Switch(), "", _acting(False),
       "Recompute value and gradient of the previous state with the new weights, as in the published code"),
@@ -191,6 +201,7 @@ POSITIONAL: dict[str, tuple[str, ...]] = {
     Q: ("observation_size", "n_actions", "units", "hidden", "seed"),
     SARSA: ("observation_size", "n_actions", "units", "hidden", "seed"),
     TD: ("observation_size", "units", "gamma", "trace_decay", "seed"),
+    BANK: ("observation_size", "gammas", "units", "trace_decay", "seed"),
     REGRESSOR: ("observation_size", "n_outputs", "units", "hidden", "optimizer", "step_size", "seed"),
     CELL: ("observation_size", "n_units", "activation", "dtype", "seed"),
 }
@@ -213,7 +224,7 @@ def check(learner: str, given: Mapping[str, Any], *, partial: bool = False) -> d
     """Every parameter of a learner as a plain value, with the default where none is given.
 
     Args:
-        learner: "stream_ac", "stream_q", "stream_sarsa", "td_predictor", "online_regressor" or "cell".
+        learner: "stream_ac", "stream_q", "stream_sarsa", "td_predictor", "td_bank", "online_regressor" or "cell".
         given: arguments by name; names that the table does not have are ignored. None selects the default if that is
             None, follows from another parameter, or is followed.
         partial: required parameters may be missing, and are then missing in the result.

@@ -19,6 +19,7 @@ __all__ = [
     "Kind",
     "Number",
     "PerGroup",
+    "PerHead",
     "Switch",
     "Widths",
     "number_text",
@@ -161,7 +162,30 @@ class PerGroup:
         return f"{self.each.allowed}, or a table of {', '.join(f'`{key}`' for key in self.keys)}"
 
 
-Kind = Integer | Number | Switch | Choice | Widths | PerGroup
+@dataclass(frozen=True)
+class PerHead:
+    """A number for each of 1 to `most` heads; one number is a sequence of one."""
+
+    each: Number
+    most: int
+
+    def check(self, name: str, value: Any) -> list[float]:
+        """The plain list of floats, or ConfigError."""
+        row = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+        if not row or getattr(value, "ndim", None) == 0:
+            return [self.each.check(name, value)]
+        numbers = list(value)
+        if not 1 <= len(numbers) <= self.most:
+            raise ConfigError(f"{name}: {len(numbers)} numbers; expected 1 to {self.most}")
+        return [self.each.check(f"{name}[{k}]", number) for k, number in enumerate(numbers)]
+
+    @property
+    def allowed(self) -> str:
+        """The range in words."""
+        return f"a number of {self.each.allowed}, or a sequence of at most {self.most}"
+
+
+Kind = Integer | Number | Switch | Choice | Widths | PerGroup | PerHead
 
 
 @dataclass(frozen=True)

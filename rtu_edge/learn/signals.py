@@ -67,6 +67,7 @@ class TDPredictor(_SignalLearner):
             gives 0.
         observation_bound: Clip normalised observations and the readings in their statistics, 0, or 2 to 1e6 standard
             deviations; 0 disables clipping.
+        scale_cumulant: Learn cumulants in units of the running root mean square of their discounted sum.
         dtype: Number format, one of "float32", "float64"; "float32" for work; "float64" for verification (scalar code).
 
     Raises:
@@ -99,6 +100,7 @@ class TDPredictor(_SignalLearner):
         sparsity: float = 0.9,
         normalize_observation: bool = False,
         observation_bound: float = 10.0,
+        scale_cumulant: bool = False,
         dtype: npt.DTypeLike = "float32",
     ) -> None:
         self._build(locals())
@@ -117,9 +119,8 @@ class TDPredictor(_SignalLearner):
         With H = horizon_s / period_s: gamma is 1 - 1/H and every trace_decay exp(-1/H). The initial poles have time
         constants from half a horizon to ten horizons, r_min = exp(-2/H) and r_max = exp(-0.1/H), and rotate at most
         once per horizon, max_phase = 2 pi/H. The rest is the same for every horizon: 32 linear units with tanh, a
-        hidden layer of 16, Adam with a step size of 3e-4, inputs normalised. `config` of the predictor names them all.
-        The return, a sum of cumulants discounted over H steps, should be of the order of 1; scale the cumulant
-        accordingly.
+        hidden layer of 16, Adam with a step size of 3e-4, inputs normalised, cumulants scaled. `config` of the
+        predictor names them all.
 
         Args:
             observation_size: d, 1 or more.

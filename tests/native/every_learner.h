@@ -6,6 +6,7 @@
 #include "native/core/checkpoint.h"
 #include "native/learners/stream_ac.h"
 #include "native/learners/supervised.h"
+#include "native/learners/td_bank.h"
 #include "native/learners/td_lambda.h"
 
 namespace every {
@@ -14,6 +15,7 @@ using namespace rtu;
 using core::Status;
 
 constexpr int kAgents = 9;
+constexpr int kBanks = 3;
 constexpr int kInputs = 3;
 constexpr int kActions = 2;
 
@@ -65,6 +67,17 @@ constexpr learners::TdConfig td_config() {
   return out;
 }
 
+constexpr int kHeads = 3;
+
+constexpr learners::TdBankConfig bank_config(int variant) {
+  learners::TdBankConfig out;
+  out.observation_size = kInputs;
+  out.heads = kHeads;
+  out.body = body(variant);
+  out.optimizer = head(variant).optimizer;
+  return out;
+}
+
 constexpr learners::RegressorConfig regressor_config() {
   learners::RegressorConfig out;
   out.observation_size = kInputs;
@@ -79,6 +92,7 @@ template <class T>
 struct Models {
   learners::StreamAc<T> agent[kAgents];
   learners::TdPredictor<T> td;
+  learners::TdBank<T> bank[kBanks];
   learners::Regressor<T> regressor;
 };
 
@@ -87,6 +101,7 @@ constexpr Models<T> make_models(core::Builder& arena) {
   Models<T> models{};
   for (int i = 0; i < kAgents; ++i) models.agent[i] = learners::make_stream_ac<T>(arena, agent_config(i));
   models.td = learners::make_td<T>(arena, td_config());
+  for (int i = 0; i < kBanks; ++i) models.bank[i] = learners::make_bank<T>(arena, bank_config(i));
   models.regressor = learners::make_regressor<T>(arena, regressor_config());
   return models;
 }
@@ -111,6 +126,11 @@ Models<T> set_up(unsigned char* memory, const kernels::Kernels<T>* kernels) {
   }
   learners::bind_kernels(models.td.net, kernels);
   learners::init(models.td, 2);
+  const double gammas[kHeads] = {0.5, 0.9, 0.99}, lambdas[kHeads] = {0.0, 0.8, 1.0};
+  for (auto& bank : models.bank) {
+    learners::bind_kernels(bank.net, kernels);
+    learners::init(bank, 4, gammas, lambdas);
+  }
   learners::bind_kernels(models.regressor.net, kernels);
   learners::init(models.regressor, 3);
   return models;
@@ -133,6 +153,11 @@ Status step(const Models<T>& models, uint32_t i) {
   T value = 0;
   Status status = learners::step(models.td, x, static_cast<double>(x[1]), &value);
   if (core::failed(status)) return status;
+  T values[kHeads];
+  for (const auto& bank : models.bank) {
+    status = learners::step(bank, x, x, values);
+    if (core::failed(status)) return status;
+  }
   T y[kActions];
   status = learners::predict(models.regressor, x, y);
   if (core::failed(status)) return status;

@@ -27,7 +27,7 @@ from . import optim
 from .body import Body
 from .cells import cell_names, make_cell
 from .eligibility import Eligibility, add, decays, learned
-from .normalizers import Channels, RewardScaler
+from .normalizers import Channels, CumulantScaler, RewardScaler
 from .policies import normal_policy, softmax_policy
 
 Array = NDArray[np.float64]
@@ -281,13 +281,14 @@ class TDPredictor:
         normalizer: Channels | None = None,
         recompute: bool = False,
         credit: str = "rtrl",
+        scaler: CumulantScaler | None = None,
     ) -> None:
         self.p = {k: np.array(v, dtype=np.float64) for k, v in parameters.items()}
         self.gamma, self.recompute, self.normalizer = gamma, recompute, normalizer
         self.trunk = Trunk("", self.p, activation, nonlinear, credit)
         self.head = Head("", self.p, self.trunk)
         self.eligibility = Eligibility(learned(self.p, credit), self.p, decays(gamma, trace_decay), optimizer)
-        self.value, self.delta = 0.0, 0.0
+        self.value, self.delta, self.scaler = 0.0, 0.0, scaler
         self.g: Tree | None = None
 
     def reset(self) -> None:
@@ -295,6 +296,8 @@ class TDPredictor:
         self.trunk.reset()
         self.eligibility.clear()
         self.g = None
+        if self.scaler:
+            self.scaler.begin()
 
     def step(self, x: Array, cumulant: float) -> float:
         """x (d,) and the cumulant received with it; returns v(x) with the weights that saw it."""
@@ -304,6 +307,9 @@ class TDPredictor:
         self.value = seen = float(self.head.forward()[0])
         g = self.head.gradient(np.ones(1))
         if self.g is not None:
+            if self.scaler:
+                self.scaler.observe(np.array([cumulant]))
+                cumulant /= float(self.scaler.scale[0])
             self.delta = cumulant + self.gamma * self.value - v
             self.eligibility.advance(self.g)
             self.eligibility.observe(self.delta)
@@ -313,7 +319,7 @@ class TDPredictor:
                 self.value = float(self.head.forward()[0])
                 g = self.head.gradient(np.ones(1))
         self.g = g
-        return seen
+        return seen * float(self.scaler.scale[0]) if self.scaler else seen
 
 
 class OnlineRegressor:

@@ -98,6 +98,27 @@ class RewardScaler:
         return reward / float(np.sqrt(self.statistics.variance[0] + VARIANCE_EPS))
 
 
+class CumulantScaler:
+    """docs/math_bank.md: every sum is kept, the scale is the root of their mean square; 1 where all are 0."""
+
+    def __init__(self, gammas: Array | float) -> None:
+        self.gammas = np.atleast_1d(np.asarray(gammas, dtype=np.float64))
+        self.sums: list[Array] = []
+        self.begin()
+
+    def begin(self) -> None:
+        self.u = np.zeros(len(self.gammas))
+
+    def observe(self, cumulants: Array) -> None:
+        self.u = self.gammas * self.u + cumulants
+        self.sums.append(self.u)
+
+    @property
+    def scale(self) -> Array:
+        square = np.mean(np.square(self.sums), 0) if self.sums else np.zeros(len(self.gammas))
+        return np.sqrt(np.where(square > 0, square, 1.0))
+
+
 class SlippedRewardScaler(RewardScaler):
     """docs/math.md, 7, slip 7: the history is zeroed with the terminal step's own flag, so the terminal reward
     leaks.

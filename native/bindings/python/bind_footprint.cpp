@@ -23,6 +23,10 @@ template <class T>
 auto make_learner(core::Builder& arena, const learners::RegressorConfig& config) {
   return learners::make_regressor<T>(arena, config);
 }
+template <class T>
+auto make_learner(core::Builder& arena, const learners::TdBankConfig& config) {
+  return learners::make_bank<T>(arena, config);
+}
 
 // A learner with its memory and a synthetic stream to run it on.
 template <class T, class Config>
@@ -67,11 +71,17 @@ class Trial {
   static int32_t outputs(const learners::StreamAcConfig& config) { return config.policy.width(); }
   static int32_t outputs(const learners::TdConfig&) { return 1; }
   static int32_t outputs(const learners::RegressorConfig& config) { return config.outputs; }
+  static int32_t outputs(const learners::TdBankConfig& config) { return config.heads; }
 
   static void start(learners::StreamAc<T>& agent, const kernels::Kernels<T>* kernels) {
     for (int i = 0; i < agent.nets; ++i) learners::bind_kernels(agent.net[i], kernels);
     learners::init(agent, 0);
     learners::begin(agent);
+  }
+  static void start(learners::TdBank<T>& bank, const kernels::Kernels<T>* kernels) {
+    learners::bind_kernels(bank.net, kernels);
+    const std::vector<double> halves(static_cast<size_t>(bank.config.heads), 0.5);
+    learners::init(bank, 0, halves.data(), halves.data());
   }
   template <class Other>
   static void start(Other& learner, const kernels::Kernels<T>* kernels) {
@@ -108,6 +118,19 @@ class Trial {
                               static_cast<const T*>(td.net.cell.s2));
   }
   void step(const learners::TdPredictor<T>& td) { (void)learners::step(td, next(), signal(), outputs_.data()); }
+
+  // The same for a bank, whose heads learn in the rest of the step.
+  void predict(const learners::TdBank<T>& bank) {
+    std::memcpy(learners::input_of(bank.net), next(), static_cast<size_t>(bank.config.observation_size) * sizeof(T));
+    learners::predict(bank.net, T(1));
+  }
+  void advance(const learners::TdBank<T>& bank) {
+    (void)learners::update_bank_body(bank, true);
+    learners::keep_input(bank);
+  }
+  void step(const learners::TdBank<T>& bank) {
+    (void)learners::step(bank, next(), static_cast<const T*>(targets_.data()), outputs_.data());
+  }
 
   void predict(const learners::Regressor<T>& model) { (void)learners::predict(model, next(), outputs_.data()); }
   void advance(const learners::Regressor<T>& model) {
@@ -149,6 +172,7 @@ py::tuple times_of(const Config& config, double seconds) {
 template <class Do>
 py::tuple with_configuration(const std::string& kind, const py::dict& config, Do run) {
   if (kind == "td_predictor") return run(td_configuration(config));
+  if (kind == "td_bank") return run(bank_configuration(config));
   if (kind == "online_regressor") return run(regressor_configuration(config));
   return run(agent_configuration(config));
 }

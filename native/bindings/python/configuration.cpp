@@ -146,6 +146,7 @@ learners::TdConfig td_configuration(const py::dict& d) {
   out.observation_size = take<int>(d, "observation_size");
   out.body = body(d);
   out.gamma = take<double>(d, "gamma");
+  out.scale_cumulant = take<bool>(d, "scale_cumulant");
   out.head = head(take<py::dict>(d, "trace_decay"), out.gamma, take<py::dict>(d, "optimizer"));
   out.normalize_input = take<bool>(d, "normalize_observation");
   out.input_bound = take<double>(d, "observation_bound");
@@ -162,5 +163,19 @@ learners::RegressorConfig regressor_configuration(const py::dict& d) {
   out.input_bound = take<double>(d, "observation_bound");
   return out;
 }
+
+learners::TdBankConfig bank_configuration(const py::dict& d) {
+  learners::TdBankConfig out;
+  out.observation_size = take<int>(d, "observation_size");
+  out.heads = static_cast<int32_t>(head_numbers(d, "gammas").size());
+  out.body = body(d);
+  out.optimizer = optimizer(take<py::dict>(d, "optimizer"));
+  out.scale_cumulant = take<bool>(d, "scale_cumulant");
+  out.normalize_input = take<bool>(d, "normalize_observation");
+  out.input_bound = take<double>(d, "observation_bound");
+  return out;
+}
+
+std::vector<double> head_numbers(const py::dict& d, const char* key) { return take<std::vector<double>>(d, key); }
 
 }  // namespace rtu::bindings

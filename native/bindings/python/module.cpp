@@ -7,6 +7,7 @@ void bind_cell(pybind11::module_& m);
 void bind_agent(pybind11::module_& m);
 void bind_native_plant(pybind11::module_& m);
 void bind_signal(pybind11::module_& m);
+void bind_bank(pybind11::module_& m);
 void bind_footprint(pybind11::module_& m);
 }  // namespace rtu::bindings
 void bind_link(pybind11::module_& m);
@@ -23,6 +24,7 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   rtu::bindings::bind_agent(m);
   rtu::bindings::bind_native_plant(m);
   rtu::bindings::bind_signal(m);
+  rtu::bindings::bind_bank(m);
   rtu::bindings::bind_footprint(m);
   bind_link(m);
   bind_policy(m);

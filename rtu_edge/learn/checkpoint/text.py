@@ -57,6 +57,7 @@ _SINCE = {
     "exploration_correlation": 0.0,
     "actor_warmup": 0,
     "preconditioner": "larger",
+    "scale_cumulant": False,
 }
 
 

@@ -1,0 +1,174 @@
+"""TDBank: many predictions on one recurrent body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy.typing as npt
+
+from rtu_edge import _core
+from rtu_edge._base.errors import ConfigError
+from rtu_edge.learn import parameters
+from rtu_edge.learn.base import Array, Learner
+
+__all__ = ["TDBank"]
+
+
+class TDBank(Learner):
+    """TD(lambda) predictions of the discounted sums of many signals, on one recurrent body.
+
+    >>> import rtu_edge as rtu
+    >>> bank = rtu.TDBank(observation_size=2, gammas=(0.9, 0.95, 0.99), seed=0)
+    >>> bank.step([1.0, 0.0], cumulants=[0.0, 1.0, 0.5]).shape
+    (3,)
+
+    Head k predicts the sum of cumulant k, discounted by gammas[k]. A head costs memory and time in proportion to the
+    features, not to the recurrent weights. The body's gradient is that of the sum of all heads' errors at lambda 0;
+    each head has its own lambda (docs/math_bank.md).
+
+    Args:
+        observation_size: Width d of the input, 1 to 65536.
+        gammas: Discount factor per step of each head, a number of 0 to 1, or a sequence of at most 4096; as many heads
+            as numbers.
+        units: Recurrent units n of each network, 1 to 65536.
+        trace_decay: Decay lambda of the eligibility traces of each head per step, a number of 0 to 1, or a sequence of
+            at most 4096; one number is for all; that of the body is 0.
+        seed: Random seed, 0 to 2^64 - 1.
+        hidden: Layers after the recurrent cell, a width of 1 to 65536, or a sequence of at most 4.
+        cell: Recurrent cell, one of "linear", "nonlinear", "mingru", "lru", "elstm", "none"; "linear", "nonlinear":
+            recurrent trace units; "none": memoryless baseline (docs/math.md, 1).
+        credit: How the recurrent cell learns, one of "rtrl", "tbptt1", "frozen"; "rtrl": by exact gradients; "tbptt1":
+            by the gradient of one step; "frozen": not at all.
+        activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
+        units_per_pole: Units that share one pole and its traces, 1 to 4096; a divisor of the number of units; 1 for
+            "nonlinear", "mingru" and "elstm".
+        optimizer: Optimizer, one of "obgd", "sgd", "adam"; "obgd": overshooting-bounded gradient descent.
+        step_size: Step size, 0 to 1e6; 0 freezes the weights; default 1 with "obgd", 0.001 with "sgd" and "adam".
+        kappa: Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps.
+        r_min: Smallest retention of a pole, or of a gate at input 0, at initialisation, 0 to 0.9999999; at most r_max.
+        r_max: Largest retention of a pole, or of a gate at input 0, at initialisation, above 0, at most 1.
+        max_phase: Largest phase of a pole at initialisation, above 0, at most 1000 rad per step.
+        sparsity: Share of zero weights in dense layers at initialisation, 0 to 1; each row keeps one weight.
+        normalize_observation: Normalise each channel by its running mean and variance; a channel that has not moved
+            gives 0.
+        observation_bound: Clip normalised observations and the readings in their statistics, 0, or 2 to 1e6 standard
+            deviations; 0 disables clipping.
+        scale_cumulant: Learn cumulants in units of the running root mean square of their discounted sum.
+        dtype: Number format, one of "float32", "float64"; "float32" for work; "float64" for verification (scalar code).
+
+    Raises:
+        ConfigError: an argument out of its range; the message names it.
+    """
+
+    kind = "td_bank"
+
+    def __init__(
+        self,
+        observation_size: int,
+        gammas: float | Sequence[float],
+        units: int = 32,
+        trace_decay: float | Sequence[float] = 0.9,
+        seed: int = 0,
+        *,
+        hidden: int | Sequence[int] = (),
+        cell: str = "linear",
+        credit: str = "rtrl",
+        activation: str = "tanh",
+        units_per_pole: int = 1,
+        optimizer: str = "adam",
+        step_size: float | None = None,
+        kappa: float = 2.0,
+        r_min: float = 0.9,
+        r_max: float = 1.0,
+        max_phase: float = 0.6,
+        sparsity: float = 0.9,
+        normalize_observation: bool = True,
+        observation_bound: float = 10.0,
+        scale_cumulant: bool = True,
+        dtype: npt.DTypeLike = "float32",
+    ) -> None:
+        self._build(locals())
+
+    def _build(self, given: Mapping[str, Any]) -> None:
+        arguments = parameters.check(self.kind, given)
+        gammas, decays = arguments["gammas"], arguments["trace_decay"]
+        if len(decays) not in (1, len(gammas)):
+            raise ConfigError(f"trace_decay: {len(decays)} numbers; expected 1, or {len(gammas)} as for gammas")
+        each = decays * len(gammas) if len(decays) == 1 else decays
+        optimizer = {"rule": arguments["optimizer"], **{key: arguments[key] for key in ("step_size", "kappa")}}
+        self._start(_core.TDBank, {**arguments, "trace_decay": each, "optimizer": optimizer}, arguments)
+
+    def step(self, x: npt.ArrayLike, cumulants: npt.ArrayLike) -> Array:
+        """Learns from the transition into x and returns the predictions at x, in the cumulants' units.
+
+        Args:
+            x: (observation_size,) finite.
+            cumulants: (heads,) the signals that arrived with x, finite.
+
+        Returns:
+            (heads,) of the learner's dtype.
+
+        Raises:
+            ValueError: shape, dtype or value; nothing has changed.
+        """
+        values: Array = self._core.step(x, cumulants)
+        return values
+
+    def run(self, x: npt.ArrayLike, cumulants: npt.ArrayLike) -> Array:
+        """Many steps in one call, bit-identical to as many calls of step().
+
+        Other threads of Python continue meanwhile, but may not use this learner.
+
+        Args:
+            x: (k, observation_size).
+            cumulants: (k, heads) the signals that arrived with each row.
+
+        Returns:
+            (k, heads) the predictions at each row.
+
+        Raises:
+            ValueError: shape, dtype or value; nothing has changed.
+        """
+        values: Array = self._core.run(x, cumulants)
+        return values
+
+    def bind(self, x_buffer: Array, cumulants_buffer: Array, values_buffer: Array) -> None:
+        """Names the arrays that step_bound() reads and writes in place; they are kept.
+
+        Args:
+            x_buffer: (observation_size,) of this learner's dtype, contiguous.
+            cumulants_buffer: (heads,) the same.
+            values_buffer: (heads,) the same, writable.
+
+        Raises:
+            ValueError: another dtype, shape or layout: nothing is ever converted here.
+        """
+        self.__dict__.update(self._core.bind(x_buffer, cumulants_buffer, values_buffer))
+
+    def step_bound(self) -> None:
+        """As step(), with the bound arrays.
+
+        Raises:
+            ValueError: x or a cumulant is not finite; nothing has changed.
+            RuntimeError: bind() was not called before.
+        """
+        raise RuntimeError("step_bound() before bind(): call bind(x_buffer, cumulants_buffer, values_buffer) first")
+
+    def reset(self) -> None:
+        """Starts a new stream: zeroes state, traces and eligibilities; weights and statistics are kept."""
+        self._core.begin()
+
+    @property
+    def deltas(self) -> Array:
+        """(heads,) float64: the TD error of each head in the last step, 0 in the first step of a stream. With
+        scale_cumulant in units of the running root mean square of the head's discounted sum, otherwise in those of the
+        cumulants."""
+        found: Array = self._core.get("heads.delta")
+        return found
+
+    @property
+    def last_step(self) -> dict[str, float]:
+        """ "value" of the first head, "delta", the largest of all heads without its sign, and "step_size_critic", the
+        body's step size, of the last step."""
+        return {key: value for key, value in self._core.info.items() if key != "step_size_actor"}
