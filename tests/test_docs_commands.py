@@ -74,6 +74,8 @@ def of_rtu_edge(words: list[str], whole: bool) -> list[str]:
 
 def of_benchmark(module: str, words: list[str]) -> list[str]:
     path = ROOT / (module.replace(".", "/") + ".py")
+    if path.with_suffix("").is_dir():
+        path = path.with_suffix("") / "__main__.py"
     if not path.exists():
         return [f"no {path}"]
     text = path.read_text(encoding="utf-8")
