@@ -1,5 +1,5 @@
 // Cells with gates, trained by exact real-time recurrent learning: minGRU (Feng et al. 2024, arXiv 2410.01201) and
-// eLSTM, an LSTM without weights between units (Irie et al. 2023, arXiv 2305.19044). docs/math.md, 2a; letters in
+// eLSTM, an LSTM without weights between units (Irie et al. 2023, arXiv 2305.19044). docs/math_cells.md, 1; letters in
 // native/kernels/kernels.h. A unit's state is one number, so that each weight has one real trace.
 //
 // The halves of a step are those of cell.h. A step's length in nominal periods has no effect: the gates count steps.
@@ -42,8 +42,8 @@ constexpr kernels::GateForm gate_form(CellKind kind) {
   return kind == CellKind::kElstm ? kernels::GateForm::kElstm : kernels::GateForm::kMinGru;
 }
 
-// Draws parameters (math.md, 2a): at x = 0 a unit keeps a share r of its state, r as a pole's retention; weights as in
-// init_rtu(); the eLSTM's weights of its own state small, so that K stays near f.
+// Draws parameters (math_cells.md, 1): at x = 0 a unit keeps a share r of its state, r as a pole's retention; weights
+// as in init_rtu(); the eLSTM's weights of its own state small, so that K stays near f.
 template <class T>
 void init_gated(const Cell<T>& cell, core::Rng rng) {
   const CellConfig& config = cell.config;

@@ -15,8 +15,8 @@
 
 namespace rtu::cells {
 
-// Draws parameters (math.md, 1, 2b). Initial poles: retention in (r_min, r_max), phase in (0, max_phase); W LeCun
-// normal, cut at two deviations; LRU: gains sqrt(1 - r^2), and B of variance 1 / d in both parts together.
+// Draws parameters (math.md, 1; math_cells.md, 2). Initial poles: retention in (r_min, r_max), phase in (0, max_phase);
+// W LeCun normal, cut at two deviations; LRU: gains sqrt(1 - r^2), and B of variance 1 / d in both parts together.
 template <class T>
 void init_rtu(const Rtu<T>& cell, core::Rng rng) {
   const RtuConfig& config = cell.config;

@@ -14,10 +14,10 @@
 //   a           pending step alpha delta of a set: w <- w + a z                    scalar          4
 //
 // Cells with gates (P units, one number h each):
-//   K           dh'/dh, by which every trace is multiplied                         (P)             2a
-//   a1, a2      dh'/dv at fixed h, v the argument of the first and second gate     (P)             2a
-//   S1, S2      dh/dW of the two weight matrices                                   (P, d)          2a
-//   b1, b2      biases of the gates; w1, w2: weights of h itself (eLSTM)           (P)             2a
+//   K           dh'/dh, by which every trace is multiplied                         (P)             cells 1
+//   a1, a2      dh'/dv at fixed h, v the argument of the first and second gate     (P)             cells 1
+//   S1, S2      dh/dW of the two weight matrices                                   (P, d)          cells 1
+//   b1, b2      biases of the gates; w1, w2: weights of h itself (eLSTM)           (P)             cells 1
 //
 // Vectors over units are padded to whole lanes, member-major: element (k, p) at k P + p. Lanes beyond the last pole
 // carry no weight and no cotangent, so that their contents never reach a sum.
@@ -67,7 +67,7 @@ struct UnitTraces {  // per pole (P) z; per unit (G, P) N and T
   T* z_theta[kMaxSets];
 };
 
-// How a cell with gates moves its state (docs/math.md, 2a).
+// How a cell with gates moves its state (docs/math_cells.md, 1).
 enum class GateForm : int32_t { kMinGru = 0, kElstm = 1 };
 
 template <class T>

@@ -114,7 +114,7 @@ TABLE: tuple[Parameter, ...] = (
     _("hidden", Widths(Integer(1, 65536), 4), "", {**_acting((32,)), TD: (), BANK: (), REGRESSOR: ()},
       "Layers after the recurrent cell"),
     _("cell", Choice(("linear", "nonlinear", "mingru", "lru", "elstm", "none")), "", _learners("linear"),
-      "Recurrent cell; `linear`, `nonlinear`: recurrent trace units; `none`: memoryless baseline (docs/math.md, 1)"),
+      "Recurrent cell; `linear`, `nonlinear`: recurrent trace units; `none`: memoryless baseline (docs/math_cells.md)"),
     _("credit", Choice(("rtrl", "tbptt1", "frozen")), "", _learners("rtrl"),
       "How the recurrent cell learns; `rtrl`: by exact gradients; `tbptt1`: by the gradient of one step; `frozen`: not "
       "at all"),

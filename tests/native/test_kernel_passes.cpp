@@ -170,8 +170,8 @@ void check_sgd(const kernels::Kernels<float>& kernel) {
   CHECK_BELOW(worst, 3e-6, "step_sgd: 40 steps of roundings of 6e-8, sums of order 1");
 }
 
-// learn_gated() and learn_gates() against S <- K S + a x and z <- decay z + e S (docs/math.md, 2a), for one and two
-// sets with a decay and a cotangent of their own.
+// learn_gated() and learn_gates() against S <- K S + a x and z <- decay z + e S (docs/math_cells.md, 1), for one and
+// two sets with a decay and a cotangent of their own.
 struct Gated {
   static constexpr int n = 19, d = 5;
 

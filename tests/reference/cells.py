@@ -2,7 +2,7 @@
 
 Sources: minGRU: Feng et al. 2024, arXiv 2410.01201, without logarithms. eLSTM: Irie et al. 2023, arXiv 2305.19044, its
 state without the gate above it. LRU: Orvieto et al. 2023, arXiv 2303.06349; online: Zucchet et al. 2023, arXiv
-2305.15947. docs/math.md, sections 2a and 2b.
+2305.15947. docs/math_cells.md.
 
 Each is written from its equations, a parameter at a time, and not as the package does it. Forward passes also run on
 complex numbers, so that a complex-step derivative can be taken through them.

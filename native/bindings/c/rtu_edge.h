@@ -82,7 +82,7 @@ typedef struct rtu_agent_config {
   int32_t layers;
   int32_t hidden[RTU_LAYERS_MAX];
   /* Recurrent cell, one of RTU_CELL_LINEAR, RTU_CELL_NONLINEAR, RTU_CELL_MINGRU, RTU_CELL_LRU, RTU_CELL_ELSTM,
-   * RTU_CELL_NONE; linear, nonlinear: recurrent trace units; none: memoryless baseline (docs/math.md, 1); default
+   * RTU_CELL_NONE; linear, nonlinear: recurrent trace units; none: memoryless baseline (docs/math_cells.md); default
    * RTU_CELL_LINEAR */
   int32_t cell;
   /* How the recurrent cell learns, one of RTU_CREDIT_RTRL, RTU_CREDIT_TBPTT1, RTU_CREDIT_FROZEN; rtrl: by exact

@@ -175,7 +175,7 @@ def _shut(graph: _Graph, v: str, name: str) -> str:
 
 
 def _gated(graph: _Graph, x: str, cell: Mapping[str, Array], kind: str, activation: str) -> str:
-    """One step of a minGRU or an eLSTM (math.md, 2a): h1_next = (1 - gate) h1 + gate drive."""
+    """One step of a minGRU or an eLSTM (math_cells.md, 1): h1_next = (1 - gate) h1 + gate drive."""
     if kind == "mingru":
         v = _current(graph, x, cell, "Wu", "bu")
         kept, gate = _shut(graph, v, "cell.kept"), graph.op("Sigmoid", [v], "cell.gate")
@@ -196,7 +196,7 @@ def _gated(graph: _Graph, x: str, cell: Mapping[str, Array], kind: str, activati
 
 def _recurrent(graph: _Graph, x: str, cell: Mapping[str, Array], kind: str, activation: str) -> str:
     """One step of the unit (math.md, 1): z1 = g h1 - phi h2 + gam W1 x, z2 = g h2 + phi h1 + gam W2 x; the LRU has its
-    own gain, and its input follows its output (math.md, 2b)."""
+    own gain, and its input follows its output (math_cells.md, 2)."""
     nonlinear, weights = kind == "nonlinear", _WEIGHTS.get(kind, ("W1", "W2"))
     units = cell[weights[0]].shape[0]
     members, rest = divmod(units, cell["nu_log"].shape[0])
