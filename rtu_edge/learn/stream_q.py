@@ -92,7 +92,7 @@ class StreamQ(ActionValues):
         hidden: Layers after the recurrent cell, a width of 1 to 65536, or a sequence of at most 4.
         seed: Random seed, 0 to 2^64 - 1.
         cell: Recurrent cell, one of "linear", "nonlinear", "mingru", "lru", "elstm", "none"; "linear", "nonlinear":
-            recurrent trace units; "none": memoryless baseline (docs/math.md, 1).
+            recurrent trace units; "none": memoryless baseline (docs/math_cells.md).
         credit: How the recurrent cell learns, one of "rtrl", "tbptt1", "frozen"; "rtrl": by exact gradients; "tbptt1":
             by the gradient of one step; "frozen": not at all.
         activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
@@ -196,7 +196,7 @@ class StreamSARSA(ActionValues):
         hidden: Layers after the recurrent cell, a width of 1 to 65536, or a sequence of at most 4.
         seed: Random seed, 0 to 2^64 - 1.
         cell: Recurrent cell, one of "linear", "nonlinear", "mingru", "lru", "elstm", "none"; "linear", "nonlinear":
-            recurrent trace units; "none": memoryless baseline (docs/math.md, 1).
+            recurrent trace units; "none": memoryless baseline (docs/math_cells.md).
         credit: How the recurrent cell learns, one of "rtrl", "tbptt1", "frozen"; "rtrl": by exact gradients; "tbptt1":
             by the gradient of one step; "frozen": not at all.
         activation: Activation function of the recurrent cell, one of "relu", "tanh", "identity".
