@@ -15,7 +15,8 @@ JSON: dict[str, str] = {
     "doctor": "`findings`: `check` `state` (`ok`, `note`, `warn`, `fail`) `found` `effect` `commands` of each",
     "ports": "`ports`: `path` `device` `driver` `description` `hint` of each",
     "device": "`port` `plant` `pid` `hello` `channels`",
-    "monitor": "`event`; of a port with an owner its status, otherwise `device_state` and counts; `--once`: one line",
+    "monitor": "`event`; of a port with an owner its status, `channels` and `companions`, otherwise `device_state` and"
+    " counts; `--once`: one line",
     "estop": "`stopped` (ports) `by` (`owner`, `direct`) `ended_pid`",
     "run": "`run` `dry_run` `state_hash` `steps` `episodes` `seconds` `reason` `message` `mean_return` `counters` "
     "`link` `privileges` `findings`",

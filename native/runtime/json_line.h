@@ -45,6 +45,17 @@ class JsonLine {
   void number(const char* key, double value) noexcept {
     item(key, std::isfinite(value) ? number_text(value, 12).text : "null");
   }
+  // All entries or none.
+  void list(const char* key, const double* values, int n) noexcept {
+    char text[1024] = "[";
+    size_t used = 1;
+    for (int i = 0; i < n && used + 32 < sizeof text; ++i)
+      used += static_cast<size_t>(snprintf(text + used, sizeof text - used, "%s%s", i > 0 ? "," : "",
+                                           std::isfinite(values[i]) ? number_text(values[i], 7).text : "null"));
+    text[used] = ']';
+    text[used + 1] = 0;
+    item(key, text);
+  }
   const char* end() noexcept {
     text_[used_] = '\n';
     text_[used_ + 1] = 0;
@@ -52,7 +63,7 @@ class JsonLine {
   }
 
  private:
-  static constexpr size_t kRoom = 4096;
+  static constexpr size_t kRoom = 8192;
   static constexpr size_t kKept = 16;  // reserved for the closing brackets
 
   bool item(const char* key, const char* value) noexcept {

@@ -12,6 +12,7 @@ import click
 from rtu_edge._base.untrusted import clean, to_json
 from rtu_edge.cli import complete, options
 from rtu_edge.cli.common import console
+from rtu_edge.cli.monitor_channels import Source, state_name, state_style
 from rtu_edge.cli.target import running_port_of
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def command(
     TARGET is a port, or the TOML file that names it or that a run uses. If a process owns the port, it is asked for its
     status, which does not delay its loop. Otherwise the port is opened and read; only a HELLO request is sent, until it
     is answered. This command never arms, resets or stops a device.
+
+    With an owner, the channels that have a role or limits on the device, and the companions, are shown too.
     """
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.device import lock
@@ -100,10 +103,16 @@ def _watch(port: str, screen: _Screen, limit_s: float) -> None:
 
     begin_s = time.monotonic()
     rates = _Rates()
+    channels = Source(port)
     for status in [lock.status(port)] if screen.once else lock.monitor(port):
         try:
             per_s = {} if screen.once else rates.take(status)
-            screen.show(status, lambda: _owned_line(status, per_s), lambda: _owned(port, status, per_s))  # noqa: B023
+            now = channels.now(status)
+            screen.show(
+                now.plain(status),
+                lambda: _owned_line(status, per_s) + now.line(),  # noqa: B023
+                lambda: _owned(port, status, per_s, now.tables()),  # noqa: B023
+            )
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             screen.close()
             raise DeviceError(f"{port}: invalid reply from the process that owns the port: {error!r}") from None
@@ -180,16 +189,6 @@ def _group(head: Any, *parts: Any) -> Any:
     return Group(head, *(each for part in shown for each in ("", part)))
 
 
-def _state_style(name: str) -> str:
-    return {"ARMED": "bold green", "SAFE": "bold yellow", "ESTOP": "bold red", "RESETTING": "cyan"}.get(name, "bold")
-
-
-def _state_name(number: int) -> str:
-    from rtu_edge.device.protocol import DeviceState
-
-    return DeviceState(number).name if number in list(DeviceState) else "-"
-
-
 def _us(value: float | None) -> str:
     if value is None:
         return "-"
@@ -199,7 +198,7 @@ def _us(value: float | None) -> str:
 def _owned_line(status: dict[str, Any], per_s: dict[str, float]) -> str:
     link, counters = status["link"], status["counters"]
     return (
-        f"{_state_name(status['device_state'])}  step {status['steps']}  {per_s.get('steps', 0.0):.0f}/s  "
+        f"{state_name(status['device_state'])}  step {status['steps']}  {per_s.get('steps', 0.0):.0f}/s  "
         f"episode {status['episodes']}  {_learned(status)}  round trip {_us(link['round_trip_us'])}  "
         f"command age {_us(link['command_age_us'])}  "
         f"lost {link['lost_in']}+{link['lost_out']}  crc {counters['crc_errors']}"
@@ -250,17 +249,17 @@ def _mode(word: int) -> str:
     return f"{name}, {driver.name.lower()} drives{why}" if driver is not Driver.BOTH else f"{name}, both drive{why}"
 
 
-def _owned(port: str, status: dict[str, Any], per_s: dict[str, float]) -> Any:
+def _owned(port: str, status: dict[str, Any], per_s: dict[str, float], tables: list[Any]) -> Any:
     from rich.text import Text
 
     from rtu_edge.loop.checks import finding_text
 
     link, counters = status["link"], status["counters"]
-    name = _state_name(status["device_state"])
+    name = state_name(status["device_state"])
     head = Text.assemble(
         (port, "bold"),
         "   device ",
-        (name, _state_style(name)),
+        (name, state_style(name)),
         f"\nprocess {status['pid']} ",
         ("drives" if status["running"] else f"owns it, no loop runs ({status['reason']})", "dim"),
     )
@@ -298,7 +297,7 @@ def _owned(port: str, status: dict[str, Any], per_s: dict[str, float]) -> Any:
     known = {**counters, **status.get("supervisor", {})}
     shown = [name for name in known if name not in _SHOWN and known[name]]
     counts = [(name.replace("_", " "), f"{known[name]:,}") for name in shown]
-    return _group(head, _grid(job, 2), _grid(quality, 2), _grid(counts, 4))
+    return _group(head, _grid(job, 2), *tables, _grid(quality, 2), _grid(counts, 4))
 
 
 # Counters shown elsewhere.
@@ -338,7 +337,7 @@ def _heard(port: str, heard: Heard, silent: bool) -> Any:
     name = "-" if heard.state is None else name_of(heard.state.state)
     promise = "read only; nothing is sent" if silent else "read only; only HELLO is sent"
     head = Text.assemble(
-        (port, "bold"), "   device ", (name, _state_style(name)), (f"\nno process drives it; {promise}", "dim")
+        (port, "bold"), "   device ", (name, state_style(name)), (f"\nno process drives it; {promise}", "dim")
     )
     table = TextTable("frame", "count", "/s", "seq", "t", "the last one", prose=("the last one",))
     for kind, (frame, message, _) in heard.last.items():

@@ -17,6 +17,7 @@ from typing import Any
 from rtu_edge._base import old_names
 from rtu_edge._base.errors import DeviceError
 from rtu_edge._base.untrusted import parse_json
+from rtu_edge.device.channels import Channels, read
 from rtu_edge.device.holders import Device, device_of, holders, speaks_for
 from rtu_edge.device.registry import PortLock, Record, absolute, records, socket_path
 
@@ -25,6 +26,7 @@ __all__ = [
     "PortLock",
     "answers",
     "arm",
+    "channels",
     "connect",
     "monitor",
     "owner",
@@ -37,7 +39,7 @@ __all__ = [
 
 _TALK_S = 2.0
 _CONNECT_S = 0.05
-_LINE_MAX = 1 << 16  # bytes; a status takes less than 4096
+_LINE_MAX = 1 << 16  # bytes; a status takes less than 8192, the channels less than 40,000
 _CLAIMS_MAX = 8  # of another user, for one port
 
 
@@ -61,7 +63,9 @@ class Owner:
 def status(port: str) -> dict[str, Any]:
     """The status of a port's owner: running, reason, steps, episodes, mean_return, device_state, pid, mode,
     learner_monitor; findings, bits of learn.findings.Finding; mean_reward, sigma and entropy as in LoopStatus, null if
-    unknown; counters; supervisor: its counters that are not 0; link, as LinkQuality, null if unknown.
+    unknown; counters; supervisor: its counters that are not 0; link, as LinkQuality, null if unknown; observations, the
+    newest, in the order of channels(), missing before the first; companions, while a loop with companions runs: lists
+    device_state, age_ms, ttl_ms, lost.
 
     Raises:
         DeviceError: the port has no owner, or the owner does not answer.
@@ -69,6 +73,15 @@ def status(port: str) -> dict[str, Any]:
     for line in _talk(port, "status"):
         return old_names.status(line)
     raise DeviceError(f"{port}: its owner does not answer")
+
+
+def channels(port: str) -> Channels | None:
+    """The channels that a port's owner describes; None: it has not read them yet, or its version does not send them.
+
+    Raises:
+        DeviceError: the port has no owner, or its owner does not answer.
+    """
+    return next((read(line) for line in _talk(port, "channels")), None)
 
 
 def owner(port: str) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -13,6 +13,7 @@ from rtu_edge import _core
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.forks import leave_to_the_parent
+from rtu_edge.device.channels import answer
 from rtu_edge.device.limits import as_float, sheet_problems
 from rtu_edge.device.ports import Port
 from rtu_edge.device.protocol import Frame, FrameType, unpack
@@ -142,6 +143,7 @@ class Link(Closing):
         hello = unpack(Frame(FrameType.HELLO, payload=_checked(payload)))
         assert isinstance(hello, Hello)  # the same C code has unpacked it before
         self._hello, self._sheet = hello, None
+        self._core.answer_channels("")
         return hello
 
     def describe(self, timeout_s: float = 3.0) -> DataSheet:
@@ -160,7 +162,12 @@ class Link(Closing):
         _usable(sheet_problems(hello, channels))
         n = hello.observation_size
         self._sheet = DataSheet(hello.period_s, channels[:n], channels[n:])
+        self.show(self._sheet)
         return self._sheet
+
+    def show(self, sheet: DataSheet, companions: Sequence[str] = ()) -> None:
+        """Give the control socket its answer to `channels`: a data sheet, and the names of companions."""
+        self._core.answer_channels(answer(sheet, companions))
 
     @property
     def sheet(self) -> DataSheet:

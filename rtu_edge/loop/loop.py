@@ -170,6 +170,7 @@ class Loop(Closing):
         """
         self._core.start()
         self._started = True
+        self._link.show(self.sheet, [each.name for each in self.config.companions])
         for link in (self._link, *(each.link for each in self.config.companions)):
             link._loop = weakref.ref(self)
         if self.config.reconnect_s > 0:

@@ -138,6 +138,11 @@ void bind_link(py::module_& m) {
       .def("handshake", one_at_a_time(&handshake))
       .def("hello_input", one_at_a_time(&hello_input))
       .def("describe", one_at_a_time(&describe))
+      .def("answer_channels",
+           [](PyLink& self, const std::string& line) {
+             const std::lock_guard<std::mutex> lock(self.link.channels_guard);
+             self.link.channels = line;
+           })
       .def("estop",
            [](PyLink& self, double timeout_s) {
              if (self.fd < 0) return false;

@@ -45,6 +45,35 @@ bool may_open(int device, int client, const ucred& peer) noexcept {
   return (node.st_mode & (member ? S_IWGRP : S_IWOTH)) != 0;
 }
 
+void add_observations(const record::StatusBoard& board, JsonLine* line) noexcept {
+  double x[kMaxObservations];
+  const int n = board.observation_size.load(std::memory_order_relaxed);
+  if (n <= 0 || n > kMaxObservations) return;
+  for (int i = 0; i < n; ++i) x[i] = static_cast<double>(board.observations[i].load(std::memory_order_relaxed));
+  line->list("observations", x, n);
+}
+
+void add_companions(const record::StatusBoard& board, int64_t now_ns, JsonLine* line) noexcept {
+  constexpr int kMax = record::kMaxCompanionStatus;
+  const int n = board.n_companions.load(std::memory_order_relaxed);
+  if (n <= 0 || n > kMax) return;
+  double state[kMax], age_ms[kMax], ttl_ms[kMax], lost[kMax];
+  for (int i = 0; i < n; ++i) {
+    const record::CompanionStatus& each = board.companions[i];
+    const int64_t newest_ns = each.newest_ns.load(std::memory_order_relaxed);
+    state[i] = each.device_state.load(std::memory_order_relaxed);
+    age_ms[i] = newest_ns == 0 ? NAN : static_cast<double>(now_ns > newest_ns ? now_ns - newest_ns : 0) * 1e-6;
+    ttl_ms[i] = static_cast<double>(each.ttl_ns.load(std::memory_order_relaxed)) * 1e-6;
+    lost[i] = static_cast<double>(each.lost.load(std::memory_order_relaxed));
+  }
+  line->open("companions");
+  line->list("device_state", state, n);
+  line->list("age_ms", age_ms, n);
+  line->list("ttl_ms", ttl_ms, n);
+  line->list("lost", lost, n);
+  line->close();
+}
+
 }  // namespace
 
 int ControlServer::start(const std::string& path) {
@@ -188,12 +217,13 @@ void ControlServer::execute(Client* client, const char* line) noexcept {
     return send_text(client, "{\"event\":\"error\",\"message\":\"another user's port: only estop\"}\n");
   }
   if (strcmp(line, "status") == 0) return send_status(client);
+  if (strcmp(line, "channels") == 0) return send_channels(client);
   if (strncmp(line, "arm ", 4) == 0) return arm(client, line + 4);
   if (strcmp(line, "monitor") == 0) {
     client->monitor = true;
     return;
   }
-  send_text(client, "{\"event\":\"error\",\"message\":\"commands: estop, status, monitor, arm\"}\n");
+  send_text(client, "{\"event\":\"error\",\"message\":\"commands: estop, status, monitor, channels, arm\"}\n");
 }
 
 // A running loop sees the request at its next check, stops and releases the link.
@@ -306,8 +336,15 @@ void ControlServer::send_status(Client* client) noexcept {
 #undef X
   line.close();
   line.close();
+  add_observations(board, &line);
+  add_companions(board, link_.clock().now(), &line);
   line.close();
   send_text(client, line.end());
+}
+
+void ControlServer::send_channels(Client* client) noexcept {
+  const std::lock_guard<std::mutex> lock(link_.channels_guard);
+  send_text(client, link_.channels.empty() ? "{\"event\":\"channels\"}\n" : link_.channels.c_str());
 }
 
 // A client that does not read is dropped: the server never waits for it.

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #include <atomic>
+#include <mutex>
 #include <string>
 #include <thread>
 
@@ -67,6 +68,7 @@ class ControlServer {
   void read_link() noexcept;
   void arm(Client* client, const char* number) noexcept;
   void send_status(Client* client) noexcept;
+  void send_channels(Client* client) noexcept;
   void send_text(Client* client, const char* text) noexcept;
   void drop(Client* client) noexcept;
 

@@ -63,6 +63,7 @@ void Link::note_state(const tl_frame& frame) noexcept {
   tl_state state;
   if (frame.type == TL_TYPE_STATE && tl_state_unpack(&frame, &state)) {
     board.device_state.store(state.state, std::memory_order_relaxed);
+    board.show_observations(state.x, state.n);
   }
 }
 

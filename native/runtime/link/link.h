@@ -7,6 +7,8 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <string>
 
 #include "firmware_bridge/protocol/frame.h"
 #include "firmware_bridge/protocol/messages.h"
@@ -137,6 +139,9 @@ class Link {
   std::atomic<uint32_t> arm_token{0};    // 0: no owner waits for the command to arm
   std::atomic<uint32_t> arm_requests{0};
   record::StatusBoard board;
+  // The answer to the command channels, one line: the owner writes it before a loop runs; "": none.
+  std::mutex channels_guard;
+  std::string channels;
 
   void request_estop() noexcept { estop_requests.fetch_add(1, std::memory_order_relaxed); }
   // An emergency stop whose requester waits for the device's confirmation: nothing arms until close_estop().

@@ -66,6 +66,7 @@ void Companions::release() noexcept {
     }
     each.owner.reset();
   }
+  run_.link.board.n_companions.store(0, std::memory_order_relaxed);
 }
 
 bool Companions::identify() noexcept {
@@ -135,6 +136,7 @@ bool Companions::read() noexcept {
     read(each);
     if (!each.run.stop.is_set()) check(each, now);
     (void)each.run.stop.check_requests();
+    publish(each, i);
     if (!adopt(each, i)) return false;
   }
   return true;
@@ -159,6 +161,16 @@ void Companions::keep(Companion& each, const Arrival& arrival) noexcept {
   const auto end = static_cast<uint8_t>(each.newest.any ? each.newest.state.epflags & kEpisodeEnd : 0);
   each.newest = arrival;
   each.newest.state.epflags |= end;  // until a step has taken it
+}
+
+void Companions::publish(const Companion& each, int number) noexcept {
+  record::StatusBoard& board = run_.link.board;
+  record::CompanionStatus& shown = board.companions[number];
+  shown.device_state.store(each.run.link.board.device_state.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  shown.newest_ns.store(each.newest.any ? each.newest.at_ns : 0, std::memory_order_relaxed);
+  shown.ttl_ns.store(each.session.ttl_ns(), std::memory_order_relaxed);
+  shown.lost.store(each.run.link.meter.quality.lost_in.get(), std::memory_order_relaxed);
+  board.n_companions.store(run_.options.n_companions, std::memory_order_relaxed);
 }
 
 // An observation older than its TTL cannot be answered, and the device is about to go safe.

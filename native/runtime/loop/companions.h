@@ -55,6 +55,7 @@ class Companions {
   void keep(Companion& each, const Arrival& arrival) noexcept;
   void check(Companion& each, int64_t now_ns) noexcept;
   bool adopt(const Companion& each, int number) noexcept;
+  void publish(const Companion& each, int number) noexcept;
 
   Context& run_;
   std::unique_ptr<Companion> all_[kMaxCompanions];

@@ -64,7 +64,7 @@ void Loop::home(const Arrival& arrival) noexcept {
   recorder_.record_step(arrival, times, u, 0, marks);
   run_.link.board.homing.store(true, std::memory_order_relaxed);
   const int64_t now = run_.clock.now();
-  recorder_.publish_when_due(now);
+  recorder_.publish_when_due(now, arrival.state.x);
   session_.measure_link(now);
   // The device has ended the episode, and takes no command before it begins another.
   if (terminal && !run_.stop.is_set() && can_reset()) begin_reset();

@@ -89,7 +89,7 @@ void Loop::end_step(const Arrival& arrival, const Marks& marks, bool first) noex
     episode_.add_step();
     if (run_.counters.steps.get() == kWarmSteps) recorder_.begin_counting();
     const int64_t now = run_.clock.now();
-    recorder_.publish_when_due(now);
+    recorder_.publish_when_due(now, arrival.state.x);
     session_.measure_link(now);
   }
   if ((marks.calls & record::kCallWeights) != 0 && !first) tick_.update_took(run_.clock.now(), recorder_.hash_ns());

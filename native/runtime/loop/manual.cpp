@@ -122,6 +122,7 @@ ManualStatus Manual::receive_unarmed(int64_t deadline_ns, Arrival* out) noexcept
     out->t_us = frame.t_us;
     out->at_ns = run_.clock.now();
     run_.link.board.device_state.store(out->state.state, std::memory_order_relaxed);
+    run_.link.board.show_observations(out->state.x, out->state.n);
     return ManualStatus::kOk;
   }
   if (got == 0) return ManualStatus::kTimeout;

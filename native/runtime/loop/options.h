@@ -50,7 +50,7 @@ struct Reopen {
   bool (*is_open)(void* self) noexcept = nullptr;  // null: a port that is gone stays gone
 };
 
-constexpr int kMaxCompanions = 3;
+constexpr int kMaxCompanions = record::kMaxCompanionStatus;
 
 // A further device of the loop (companions.h), with its own session and TTL.
 struct CompanionOptions {

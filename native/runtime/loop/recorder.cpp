@@ -146,8 +146,10 @@ void Recorder::offer_snapshot(const Arrival& arrival, bool terminal) noexcept {
   snapshot_.hand_over(run_.clock.now() - begun_ns);
 }
 
-void Recorder::publish_when_due(int64_t now_ns) noexcept {
-  if (now_ns - published_ns_ >= kPublishNs) publish(now_ns);
+void Recorder::publish_when_due(int64_t now_ns, const float* x) noexcept {
+  if (now_ns - published_ns_ < kPublishNs) return;
+  publish(now_ns);
+  run_.link.board.show_observations(x, run_.n);
 }
 
 void Recorder::publish(int64_t now_ns) noexcept {

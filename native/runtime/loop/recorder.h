@@ -39,7 +39,7 @@ class Recorder {
   }
 
   // Publishes counters for threads that may outlive the loop: at most every 50 ms, or now.
-  void publish_when_due(int64_t now_ns) noexcept;
+  void publish_when_due(int64_t now_ns, const float* x) noexcept;  // x: all observations
   void publish(int64_t now_ns) noexcept;
 
   // Checks, from step kWarmSteps on, for operations that break real time.

@@ -10,6 +10,11 @@ constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 StatusBoard::StatusBoard() noexcept : mean_return(kNone), mean_reward(kNone), sigma(kNone), entropy(kNone) {}
 
+void StatusBoard::show_observations(const float* x, int n) noexcept {
+  for (int i = 0; i < n && i < kMaxObservations; ++i) observations[i].store(x[i], std::memory_order_relaxed);
+  observation_size.store(n, std::memory_order_relaxed);
+}
+
 const char* stop_reason_name(StopReason reason) noexcept {
   switch (reason) {
 #define X(name, text)       \

@@ -5,6 +5,7 @@
 
 #include <atomic>
 
+#include "native/runtime/policy.h"
 #include "native/runtime/record/counters.h"
 
 namespace rtu::runtime::record {
@@ -25,6 +26,16 @@ enum class StopReason : uint32_t {
 };
 
 constexpr uint32_t kRewardBlock = 1000;
+
+// Of a companion (native/runtime/loop/companions.h), while its loop runs.
+struct CompanionStatus {
+  std::atomic<int> device_state{-1};
+  std::atomic<int64_t> newest_ns{0};  // arrival of its newest observation; 0: none of this episode yet
+  std::atomic<int64_t> ttl_ns{0};
+  std::atomic<uint64_t> lost{0};  // frames from it
+};
+
+constexpr int kMaxCompanionStatus = 3;
 
 // Status for other threads. Written by the loop's thread.
 struct StatusBoard {
@@ -47,8 +58,14 @@ struct StatusBoard {
   std::atomic<bool> homing{false};  // the plant is being brought to its start
   LoopCounters counters;            // of the running loop, copied several times a second
   SupervisorCounters supervisor;    // the same of its supervisor; 0 without one
+  // Newest observations, each in its own unit; copied several times a second.
+  std::atomic<int> observation_size{0};
+  std::atomic<float> observations[kMaxObservations] = {};
+  std::atomic<int> n_companions{0};  // 0 while no loop runs
+  CompanionStatus companions[kMaxCompanionStatus];
 
   StatusBoard() noexcept;
+  void show_observations(const float* x, int n) noexcept;
 };
 
 const char* stop_reason_name(StopReason reason) noexcept;
