@@ -3,8 +3,9 @@
     $ python -m benchmarks.false_alarms                    # ten hours: benchmarks/results/false_alarms.json
     $ python -m benchmarks.false_alarms --hours 0.02       # what continuous integration runs
 
-A third of the time is that of the package's plants in the whole loop, in lockstep, with a start region; the rest that
-of every family, with parameters drawn by seed. A learner that learns drives the plants and one half of the families, a
+A third of the time is that of the package's plants in the whole loop, in lockstep, with a start region, and of a servo
+that a controller brings back to its start before each episode; the rest that of every family, with parameters drawn by
+seed. A learner that learns drives the plants and one half of the families, a
 policy without learning, random or of a slow sine, the other half.
 """
 
@@ -54,22 +55,29 @@ class Part:
     alarms: list[str]
 
 
-def of_plant(name: str, seconds: float, seed: int) -> Part:
-    """A plant of the package in the whole loop, with a learner."""
+def to_zero(x: Any, first: bool) -> list[float]:
+    """The servo's voltage for an angle of 0."""
+    return [-6.0 * x[0]]
+
+
+def of_plant(name: str, seconds: float, seed: int, homed: bool = False) -> Part:
+    """A plant of the package in the whole loop, with a learner; homed: from a small start region, with a controller."""
     alarms: list[str] = []
-    with rtu.connect(name) as robot:
+    bring: dict[str, Any] = {"start": {"theta": rtu.Start(-0.1, 0.1)}, "homing": to_zero} if homed else {}
+    with rtu.connect(name, **bring) as robot:
         agent = rtu.StreamAC.from_env(robot, seed=seed)
         steps = max(1, round(seconds / robot.sheet.period_s))
         finite = [row for row in robot.sheet.observations if math.isfinite(row.max - row.min)]
         start = {row.name: rtu.Start(row.min, row.max) for row in finite}
         try:
-            result = robot.run(agent, steps=steps, progress=False, seed=seed, start=start)
+            result = robot.run(agent, steps=steps, progress=False, seed=seed, **(bring or {"start": start}))
             counters, done = result.counters, result.steps
         except (rtu.SafetyStop, rtu.DeviceError) as error:
             alarms.append(str(error))
             counters, done = error.result.counters, error.result.steps  # type: ignore[union-attr]
         alarms += [f"{key}: {counters[key]}" for key in counters if key.startswith("check_") and counters[key]]
-        return Part(name, "learner", 1, done * robot.sheet.period_s / 3600, done, alarms)
+        alarms += ["was never brought to its start"] if homed and not counters["homings"] else []
+        return Part(f"{name}, homed" if homed else name, "learner", 1, done * robot.sheet.period_s / 3600, done, alarms)
 
 
 def of_family(kind: str, driver: str, seconds: float, seed: int) -> Part:
@@ -137,8 +145,8 @@ def main() -> int:
     begin_s = time.monotonic()
     names, kinds = plants.names(), families.kinds()
     parts = []
-    for name in names:
-        parts.append(of_plant(name, given.hours * 3600 / 3 / len(names), given.seed))
+    for name, homed in [*((name, False) for name in names), ("servo", True)]:
+        parts.append(of_plant(name, given.hours * 3600 / 3 / (len(names) + 1), given.seed, homed))
         print(*_line(parts[-1]), sep="  ", flush=True)
     for kind in kinds:
         for driver, share in (("learner", 0.5), ("random", 0.25), ("sine", 0.25)):

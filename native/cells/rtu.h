@@ -20,7 +20,7 @@ namespace rtu::cells {
 template <class T>
 void init_rtu(const Rtu<T>& cell, core::Rng rng) {
   const RtuConfig& config = cell.config;
-  const bool lru = config.kind == CellKind::kLru;
+  const bool lru = config.lru();
   const double low = config.r_min * config.r_min, high = config.r_max * config.r_max;
   for (int32_t p = 0; p < config.poles; ++p) {
     const double nu = -0.5 * core::logarithm(core::uniform(rng) * (high - low) + low);
@@ -50,7 +50,7 @@ void find_state(const Rtu<T>& cell) {
   cell.kernels->state(cell.poles, config.units_per_pole, is_linear(config.kind), config.activation, cell.c, cell.h1,
                       cell.h2, cell.u1, cell.u2, cell.k1, cell.k2, cell.y1, cell.y2, cell.s1, cell.s2);
   const int32_t n = config.units();
-  if (config.kind == CellKind::kLru) memcpy(cell.y + 2 * n, cell.x, static_cast<size_t>(config.inputs) * sizeof(T));
+  if (config.lru()) memcpy(cell.y + 2 * n, cell.x, static_cast<size_t>(config.inputs) * sizeof(T));
   if (config.units_per_pole == 1) {
     memcpy(cell.y, cell.y1, static_cast<size_t>(n) * sizeof(T));
     memcpy(cell.y + n, cell.y2, static_cast<size_t>(n) * sizeof(T));
@@ -69,7 +69,7 @@ void find_state(const Rtu<T>& cell) {
 template <class T>
 void find_coefficients(const Rtu<T>& cell, T periods) {
   cell.kernels->coefficients(cell.poles, cell.nu_log, cell.theta_log, periods, cell.c);
-  if (cell.config.kind == CellKind::kLru) cell.kernels->gains(cell.poles, cell.unit[2], cell.c.gam, cell.c.dgam);
+  if (cell.config.lru()) cell.kernels->gains(cell.poles, cell.unit[2], cell.c.gam, cell.c.dgam);
 }
 
 template <class T>
@@ -94,7 +94,7 @@ void update_poles(const Rtu<T>& cell, bool advance_first, kernels::SetCotangent<
 template <class T>
 void update_gains(const Rtu<T>& cell, bool advance_first, const kernels::Coefficients<T>& c,
                   kernels::SetCotangent<T>* sets) {
-  if (cell.config.kind != CellKind::kLru) return;
+  if (!cell.config.lru()) return;
   T* z[kMaxSets] = {cell.unit_z[0][2], cell.unit_z[1][2]};
   cell.kernels->learn_gains(cell.poles, cell.config.units_per_pole, cell.config.sets, advance_first, c, cell.u1,
                             cell.u2, cell.G1, cell.G2, z, sets);

@@ -7,6 +7,7 @@
 
 #include "native/core/arena.h"
 #include "native/core/rng.h"
+#include "native/core/small.h"
 #include "native/kernels/kernels.h"
 
 namespace rtu::cells {
@@ -38,10 +39,13 @@ struct CellConfig {
 
   constexpr int32_t units() const { return poles * units_per_pole; }
   constexpr bool learns() const { return kind != CellKind::kNone && credit != Credit::kFrozen; }
-  constexpr bool gated() const { return kind == CellKind::kMinGru || kind == CellKind::kElstm; }  // gated.h
+  constexpr bool gated() const {  // gated.h
+    return !core::kSmall && (kind == CellKind::kMinGru || kind == CellKind::kElstm);
+  }
+  constexpr bool lru() const { return !core::kSmall && kind == CellKind::kLru; }
   // Width of the output y: one number per unit with gates, the two parts of a complex unit otherwise; the LRU's input
   // follows them, for its direct term D x.
-  constexpr int32_t outputs() const { return gated() ? units() : 2 * units() + (kind == CellKind::kLru ? inputs : 0); }
+  constexpr int32_t outputs() const { return gated() ? units() : 2 * units() + (lru() ? inputs : 0); }
 };
 
 // One recurrent cell of any kind.
@@ -238,7 +242,7 @@ constexpr Rtu<T> make_rtu(Builder& arena, const RtuConfig& config, const Name& n
     cell.traces.N2 = unit_vector<T>(arena, config, name.dot("trace.N2"));
     cell.traces.T1 = unit_vector<T>(arena, config, name.dot("trace.T1"));
     cell.traces.T2 = unit_vector<T>(arena, config, name.dot("trace.T2"));
-    if (config.kind == CellKind::kLru) {
+    if (config.lru()) {
       cell.G1 = unit_vector<T>(arena, config, name.dot("trace.G1"));
       cell.G2 = unit_vector<T>(arena, config, name.dot("trace.G2"));
     }

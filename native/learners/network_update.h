@@ -182,7 +182,7 @@ void adam_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_
 template <class T>
 T apply_update(const Network<T>& net, int32_t h, T delta, T norm, T factor = T(1)) {
   const optim::OptimizerConfig& config = net.config.head[h].optimizer;
-  if (config.rule == optim::Rule::kIntentional) {
+  if (!core::kSmall && config.rule == optim::Rule::kIntentional) {
     double* rule = rule_of(net, h);
     const double step = static_cast<double>(factor) * intended_step(config, static_cast<double>(norm), rule);
     net.pending[h] = static_cast<T>(step * intended_error(config, static_cast<double>(delta), rule));

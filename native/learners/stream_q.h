@@ -16,7 +16,7 @@ struct ValueConfig {
   double epsilon_start = 1.0, epsilon_end = 0.01;
   uint64_t epsilon_steps = 0;  // updates in which epsilon falls linearly
 
-  constexpr bool on() const { return rule != ValueRule::kNone; }
+  constexpr bool on() const { return !core::kSmall && rule != ValueRule::kNone; }
 };
 
 // The share of actions that are drawn uniformly, after so many updates.

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "native/core/math.h"
+#include "native/core/small.h"
 
 namespace rtu::optim {
 
@@ -34,7 +35,9 @@ struct OptimizerConfig {
 
 // The rule moves weights along z / p. Such a set keeps in its z only this step's gradient, then the direction z / p;
 // the eligibility itself is kept with the second moment (network_condition.h).
-constexpr bool conditions(Rule rule) { return rule == Rule::kAdaptiveObgd || rule == Rule::kIntentional; }
+constexpr bool conditions(Rule rule) {
+  return !core::kSmall && (rule == Rule::kAdaptiveObgd || rule == Rule::kIntentional);
+}
 
 constexpr bool has_moments(Rule rule) { return rule == Rule::kAdam || conditions(rule); }
 

@@ -1,6 +1,7 @@
 // The firmware with a learner: TickLink as in main.c, and, in the remaining time, a recurrent agent that learns to
 // balance a cart-pole in virtual time. The host starts and monitors it, downloads and uploads its state:
 // firmware_bridge/protocol/learner.h.
+#define RTU_SMALL  // native/core/small.h
 #include "firmware_bridge/protocol/learner.h"
 #include "firmware_bridge/boards/simulated/simulated.h"
 #include "firmware_bridge/boards/stm32f405/board.h"
@@ -22,6 +23,7 @@ namespace {
 using namespace tl_device;
 
 constexpr kernels::Kernels<float> kTable = device_table<1, Activation::kTanh>();
+static_assert(config().body.cell.kind == cells::CellKind::kLinear && !config().values.on(), "");
 static_assert(config().body.cell.units_per_pole == 1 && config().body.cell.activation == Activation::kTanh, "");
 
 tl_simulated device;
