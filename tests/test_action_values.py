@@ -51,7 +51,7 @@ RULES = pytest.mark.parametrize("cls", [rtu.StreamQ, rtu.StreamSARSA])
 
 def pair(cls: Any, seed: int, **settings: Any) -> tuple[Any, ActionValues]:
     """An agent that explores in three of ten steps, and its oracle."""
-    small = {"units": 5, "hidden": 6, "kappa": 20.0, "epsilon_start": 0.3, "epsilon_end": 0.3}
+    small = {"units": 5, "hidden": 6, "optimizer": "obgd", "kappa": 20.0, "epsilon_start": 0.3, "epsilon_end": 0.3}
     agent = cls(3, 3, seed=seed, dtype="float64", **(small | settings))
     agent.load_parameters(dense(agent.parameters, seed))
     return agent, oracle_of(agent)

@@ -133,3 +133,27 @@ def test_the_table_in_the_documentation_has_the_columns_of_a_row() -> None:
     assert head.count("|") == hardware_report.row(made()).count("|")
     rows = re.findall(r"^\| 20\d\d-.*$", text, re.MULTILINE)
     assert all(line.count("|") == head.count("|") and "sim" not in line.split("|")[3] for line in rows)
+
+
+def test_hostile_text_is_shown_as_it_is_or_refused(tmp_path: Path) -> None:
+    """No markup of a file acts on the terminal, and text without bytes is refused."""
+    path = tmp_path / "report.json"
+    report = made()
+    device = _device("")
+    device.rows = [hardware_report.ReportedRow(name="[/red]", unit="N", min=0.0, max=1.0, safe="[/red][bold]x")]
+    report.devices = [device]
+    hardware_report.write(report, path)
+    done = CliRunner().invoke(command, ["show", str(path)])
+    assert done.exit_code == 0 and "[/red][bold]x" in done.output
+    path.write_text(path.read_text().replace('"stopped": ""', '"stopped": "\\ud800"'), encoding="utf-8")
+    with pytest.raises(ConfigError, match="not a report"):
+        hardware_report.read(path)
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_a_suite_runs(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    given = ["run", "--target", "sim", "--only", "drop", "--report"]
+    with pytest.raises(ConfigError, match="is not a folder"):
+        CliRunner().invoke(command, [*given, str(tmp_path / "file" / "a.json")], catch_exceptions=False)
+    with pytest.raises(ConfigError, match="is a folder"):
+        CliRunner().invoke(command, [*given, ""], catch_exceptions=False)

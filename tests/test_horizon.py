@@ -75,3 +75,8 @@ def test_discrete_actions_and_what_is_missing() -> None:
         rtu.StreamAC.for_horizon(2, 1, period_s=0.02)
     with pytest.raises(ConfigError, match="exactly one of them"):
         rtu.StreamAC.for_horizon(2, horizon_s=2.0, period_s=0.02)
+
+
+def test_a_critic_that_is_no_mapping_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="critic"):
+        rtu.StreamAC.for_horizon(3, 1, horizon_s=2.0, period_s=0.01, critic=3)

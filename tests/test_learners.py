@@ -150,6 +150,7 @@ CASES: dict[str, dict[str, Any]] = {
     "intentional, one step, recompute": INTENTIONAL | {"credit": "tbptt1", "recompute": True},
     "intentional, frozen, no layer": INTENTIONAL | {"credit": "frozen", "hidden": ()},
     "intentional, no discount": INTENTIONAL | {"gamma": 0.0},
+    "intentional, no decay": INTENTIONAL | {"gamma": 1.0, "trace_decay": {"recurrent": 1.0, "body": 0.9, "head": 0.9}},
     "one step": {"credit": "tbptt1"},
     "one step, shared poles, shared": SHARED | {"credit": "tbptt1", "units": 6, "units_per_pole": 3},
     "one step, nonlinear, adam": {"credit": "tbptt1", "cell": "nonlinear", "optimizer": "adam"} | RATES,
@@ -498,3 +499,19 @@ def test_regressor_without_a_target_only_watches() -> None:
         if t % 4 == 0:
             slow.update(target)
     assert differences(without_root(model.parameters), slow.p) == {}
+
+
+@pytest.mark.parametrize("rule", ["obgd", "sgd", "adaptive_obgd", "intentional"])
+def test_a_step_size_of_0_freezes_the_weights_whatever_comes(rule: str) -> None:
+    v = rtu.TDPredictor(2, units=4, step_size=0.0, optimizer=rule, seed=0)
+    start = v.parameters
+    for t in range(200):
+        v.step([1.0, 0.5], (-1.0) ** t * 1e20)
+    assert all((value == start[name]).all() for name, value in v.parameters.items())
+
+
+def test_adaptive_obgd_survives_errors_whose_square_no_float_holds() -> None:
+    v = rtu.TDPredictor(2, units=4, optimizer="adaptive_obgd", seed=0)
+    for t in range(200):
+        v.step([1.0, 0.5], 1e20 if t == 100 else 1.0)
+    assert all(np.isfinite(value).all() for value in v.parameters.values())

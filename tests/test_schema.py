@@ -83,7 +83,7 @@ def sources() -> Iterator[tuple[str, str]]:
 ALIKE = {
     ("rtu_edge/study/families.py", "Parameter"),
     ("rtu_edge/learn/native.py", "Functions"),
-    ("rtu_edge/hil/hardware_report.py", "ReportedRow"),  # of a file that is read for ever, whatever Channel becomes
+    ("rtu_edge/hil/hardware_report.py", "ReportedRow"),  # of a file, whose form does not follow Channel
 }
 
 

@@ -10,16 +10,18 @@
 
 namespace rtu::learners {
 
+constexpr double kLargestError = 1e15;   // in kAdaptiveObgd's moment: its square is a float
 constexpr double kErrorMemory = 0.9998;  // decay of the running means of delta^2 and |delta|
+constexpr double kLongestMemory = 0.9999;  // of sigma, also where gamma lambda is 1
 constexpr double kErrorCap = 20;         // roots of the mean of delta^2 at which delta is cut
 
-// The horizon of a head's eligibilities, as the decay of the parameter group that reaches furthest.
+// The memory of sigma: the decay of the parameter group whose eligibilities reach furthest, at most kLongestMemory.
 inline double longest_decay(const NetworkConfig& config, int32_t h) {
   const HeadConfig& head = config.head[h];
   double longest = head.decay_head;
   if (config.layers > 0 && head.decay_body > longest) longest = head.decay_body;
   if (config.cell.learns() && head.decay_recurrent > longest) longest = head.decay_recurrent;
-  return longest;
+  return longest < kLongestMemory ? longest : kLongestMemory;
 }
 
 // What a head's optimizer takes the second moment of, before the decays of a parameter group are known.
@@ -30,7 +32,8 @@ kernels::ConditionStep<T> condition_step(const HeadConfig& head, T delta, uint64
   step.b2 = static_cast<T>(config.b2);
   step.unbias2 = static_cast<T>(1.0 / (1.0 - optim::power(config.b2, t)));
   if (config.rule == optim::Rule::kAdaptiveObgd) {
-    step.of_trace = delta * delta;
+    const T size = delta < 0 ? -delta : delta, bounded = size < T(kLargestError) ? size : T(kLargestError);
+    step.of_trace = bounded * bounded;
     step.inside = static_cast<T>(config.eps);
     return step;
   }

@@ -182,6 +182,7 @@ void adam_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_
 template <class T>
 T apply_update(const Network<T>& net, int32_t h, T delta, T norm, T factor = T(1)) {
   const optim::OptimizerConfig& config = net.config.head[h].optimizer;
+  if (config.step_size == 0 && config.rule != optim::Rule::kAdam) return net.pending[h] = T(0);
   if (!core::kSmall && config.rule == optim::Rule::kIntentional) {
     double* rule = rule_of(net, h);
     const double step = static_cast<double>(factor) * intended_step(config, static_cast<double>(norm), rule);

@@ -122,7 +122,7 @@ def run(
     """
     import msgspec
 
-    from rtu_edge._base.errors import CheckFailed, ConfigError, SafetyStop
+    from rtu_edge._base.errors import CheckFailed, SafetyStop
     from rtu_edge.hil.abort import Abort, AbortKey
     from rtu_edge.hil.report import write_report
     from rtu_edge.hil.run import check_chosen, is_simulated, run_suite
@@ -131,9 +131,7 @@ def run(
 
     chosen = load_suite(suite, overrides)
     console_ = console(as_json)
-    for name in targets:
-        if name not in NAMES and "/" not in name and "://" not in name:
-            raise ConfigError(f"--target {name}: must be one of {', '.join(NAMES)}, or the path or URL of a port")
+    _check(targets, sent)
     check_chosen(chosen, targets, only, firmware)
     real = [name for name in targets if name not in NAMES or not is_simulated(name, chosen, firmware)]
     for name in real:
@@ -200,6 +198,18 @@ def _say(out: Console, result: Result) -> None:
         out.print(f"   [red]{escape(reason)}[/]", soft_wrap=out.width >= _LINE)
 
 
+def _check(targets: tuple[str, ...], sent: Path | None) -> None:
+    from rtu_edge._base.errors import ConfigError
+    from rtu_edge.hil import hardware_report
+    from rtu_edge.hil.targets import NAMES
+
+    for name in targets:
+        if name not in NAMES and "/" not in name and "://" not in name:
+            raise ConfigError(f"--target {name}: must be one of {', '.join(NAMES)}, or the path or URL of a port")
+    if sent is not None:
+        hardware_report.check_path(sent)
+
+
 def _send(out: Console, report: Report, suite: Suite, firmware: Path | None, path: Path) -> None:
     from rtu_edge.hil import hardware_report
 
@@ -237,7 +247,12 @@ def show(file: Path, as_json: bool) -> None:
         sheet = TextTable("channel", "unit", "min", "max", "safe", "role and limits", prose=("role and limits",))
         for each in device.rows:
             sheet.add_row(
-                escape(each.name), escape(each.unit), f"{each.min:g}", f"{each.max:g}", each.safe, escape(each.limits)
+                escape(each.name),
+                escape(each.unit),
+                f"{each.min:g}",
+                f"{each.max:g}",
+                escape(each.safe),
+                escape(each.limits),
             )
         out.print(sheet)
     cases = TextTable("fault", "on", "expected", "result", "safe", "allowed", "", prose=("fault",))

@@ -156,6 +156,19 @@ def describe(report: Report, suite: Suite, firmware: str | os.PathLike[str] | No
     )
 
 
+def check_path(path: Path) -> None:
+    """Before a suite runs: a report can be written there.
+
+    Raises:
+        ConfigError: it is a folder, or a part of the path is a file.
+    """
+    if path.is_dir():
+        raise ConfigError(f"--report {path}: is a folder; expected a file")
+    first = next(parent for parent in path.absolute().parents if parent.exists())
+    if not first.is_dir():
+        raise ConfigError(f"--report {path}: {first} is not a folder")
+
+
 def write(report: HardwareReport, path: Path) -> None:
     """Write the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,6 +184,7 @@ def read(path: str | os.PathLike[str]) -> HardwareReport:
     """
     try:
         found = from_json(read_file(path, TEXT_BYTES), HardwareReport)
+        to_json(found)  # text that is not Unicode has no bytes
     except ConfigError:
         raise
     except ValueError as error:

@@ -67,5 +67,7 @@ def actor_critic(name: str, horizon_s: float, period_s: float, given: Mapping[st
         "actor_warmup": round(plain["actor_warmup"] * s),
         "exploration_correlation": min(plain["exploration_correlation"] ** (1 / s), highest("exploration_correlation")),
     }
+    if not isinstance(given.get("critic") or {}, Mapping):
+        return {**derived, **given}  # which the class refuses
     critic = {} if given.get("trace_decay") is not None else derived["critic"]
     return {**derived, **given, "critic": {**critic, **(given.get("critic") or {})}}

@@ -74,6 +74,7 @@ _STEP_SIZE = Number(0.0, 1e6)
 _KAPPA = Number(0.0, 1e6, open_low=True)
 _BY_RULE = ByChoice("optimizer", {"obgd": 1.0, "sgd": 1e-3, "adam": 1e-3})
 _BY_STREAM_RULE = ByChoice("optimizer", {**_BY_RULE.values, "adaptive_obgd": 1.0, "intentional": 0.5})
+_BY_VALUE_RULE = ByChoice("optimizer", {**_BY_STREAM_RULE.values, "intentional": 0.25})
 _BY_ACTOR_RULE = ByChoice("optimizer", {**_BY_STREAM_RULE.values, "intentional": 0.01})
 _BY_CRITIC_RULE = ByChoice("optimizer", {**_BY_STREAM_RULE.values, "intentional": 0.2})
 _GROUPS = ("recurrent", "body", "head")
@@ -126,12 +127,12 @@ TABLE: tuple[Parameter, ...] = (
       "`elstm`"),
     _("body", Choice(("separate", "shared")), "", {AC: "shared"},
       "Network of actor and critic; `shared`: one network for both with summed updates (docs/math.md, 4)"),
-    _("gamma", _UNIT, "", {AC: 0.98, TD: 0.95, **_values(0.999)}, "Discount factor per step"),
-    _("trace_decay", PerGroup(_UNIT, _GROUPS), "", {AC: 0.95, TD: 0.95, **_values(0.95)},
+    _("gamma", _UNIT, "", {AC: 0.98, TD: 0.95, **_values(0.99)}, "Discount factor per step"),
+    _("trace_decay", PerGroup(_UNIT, _GROUPS), "", {AC: 0.95, TD: 0.95, **_values(0.8)},
       "Decay lambda of the eligibility traces per step"),
     _("trace_decay", PerHead(_UNIT, 4096), "", {BANK: 0.9},
       "Decay lambda of the eligibility traces of each head per step; one number is for all; that of the body is 0"),
-    _("optimizer", _STREAM_RULE, "", {**_acting("obgd"), TD: "obgd"},
+    _("optimizer", _STREAM_RULE, "", {AC: "obgd", TD: "obgd", **_values("intentional")},
       "Optimizer; `obgd`: overshooting-bounded gradient descent; `adaptive_obgd`: the same on normalised "
       "eligibilities; `intentional`: each step removes the share step_size of the error (docs/math_optimizers.md)"),
     _("preconditioner", Choice(("gradient", "trace", "larger")), "", {**_acting("larger"), TD: "larger"},
@@ -139,7 +140,7 @@ TABLE: tuple[Parameter, ...] = (
       "`larger`: the larger of both at one scale"),
     _("optimizer", _RULE, "", {BANK: "adam", REGRESSOR: "adam"},
       "Optimizer; `obgd`: overshooting-bounded gradient descent"),
-    _("step_size", _STEP_SIZE, "", {TD: _BY_STREAM_RULE, **_values(_BY_STREAM_RULE)},
+    _("step_size", _STEP_SIZE, "", {TD: _BY_STREAM_RULE, **_values(_BY_VALUE_RULE)},
       "Step size; 0 freezes the weights"),
     _("step_size", _STEP_SIZE, "", {BANK: _BY_RULE, REGRESSOR: _BY_RULE}, "Step size; 0 freezes the weights"),
     _("kappa", _KAPPA, "", {TD: 2.0, BANK: 2.0, REGRESSOR: 2.0, **_values(2.0)},
@@ -162,12 +163,12 @@ TABLE: tuple[Parameter, ...] = (
     _("cut", Choice(("watkins", "late")), "", {Q: "watkins"},
       "When an action that is not greedy cuts the eligibility traces; `watkins`: before its own gradient enters; "
       "`late`: one step later, as in the published code"),
-    _("r_min", Number(0.0, 0.9999999), "", {AC: 0.7, **_values(0.9), TD: 0.9, BANK: 0.9, REGRESSOR: 0.5, CELL: 0.0},
+    _("r_min", Number(0.0, 0.9999999), "", {AC: 0.7, **_values(0.7), TD: 0.9, BANK: 0.9, REGRESSOR: 0.5, CELL: 0.0},
       f"Smallest retention {_POLES}; at most r_max"),
     _("r_max", Number(0.0, 1.0, open_low=True), "", {**_learners(1.0), CELL: 1.0},
       f"Largest retention {_POLES}"),
     _("max_phase", Number(0.0, 1000.0, open_low=True), "rad per step",
-      {AC: 6.28, **_values(0.06), TD: 0.6, BANK: 0.6, REGRESSOR: 0.6, CELL: 6.28},
+      {AC: 6.28, **_values(6.28), TD: 0.6, BANK: 0.6, REGRESSOR: 0.6, CELL: 6.28},
       "Largest phase of a pole at initialisation"),
     _("sparsity", _UNIT, "", _learners(0.9),
       "Share of zero weights in dense layers at initialisation; each row keeps one weight"),

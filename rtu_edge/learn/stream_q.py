@@ -107,7 +107,7 @@ class StreamQ(ActionValues):
         preconditioner: What the second moment of "intentional" is taken of, one of "gradient", "trace", "larger";
             "gradient": as published; "trace": the eligibilities; "larger": the larger of both at one scale.
         step_size: Step size, 0 to 1e6; 0 freezes the weights; default 1 with "obgd" and "adaptive_obgd", 0.001 with
-            "sgd" and "adam", 0.5 with "intentional".
+            "sgd" and "adam", 0.25 with "intentional".
         kappa: Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps.
         epsilon_start: Share epsilon of random actions at first, 0 to 1.
         epsilon_end: Share epsilon of random actions after epsilon_steps, 0 to 1.
@@ -150,9 +150,9 @@ class StreamQ(ActionValues):
         credit: str = "rtrl",
         activation: str = "tanh",
         units_per_pole: int = 1,
-        gamma: float = 0.999,
-        trace_decay: float | Mapping[str, float] = 0.95,
-        optimizer: str = "obgd",
+        gamma: float = 0.99,
+        trace_decay: float | Mapping[str, float] = 0.8,
+        optimizer: str = "intentional",
         preconditioner: str = "larger",
         step_size: float | None = None,
         kappa: float = 2.0,
@@ -160,9 +160,9 @@ class StreamQ(ActionValues):
         epsilon_end: float = 0.01,
         epsilon_steps: int = 50000,
         cut: str = "watkins",
-        r_min: float = 0.9,
+        r_min: float = 0.7,
         r_max: float = 1.0,
-        max_phase: float = 0.06,
+        max_phase: float = 6.28,
         sparsity: float = 0.9,
         normalize_observation: bool = True,
         observation_bound: float = 10.0,
@@ -211,7 +211,7 @@ class StreamSARSA(ActionValues):
         preconditioner: What the second moment of "intentional" is taken of, one of "gradient", "trace", "larger";
             "gradient": as published; "trace": the eligibilities; "larger": the larger of both at one scale.
         step_size: Step size, 0 to 1e6; 0 freezes the weights; default 1 with "obgd" and "adaptive_obgd", 0.001 with
-            "sgd" and "adam", 0.5 with "intentional".
+            "sgd" and "adam", 0.25 with "intentional".
         kappa: Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps.
         epsilon_start: Share epsilon of random actions at first, 0 to 1.
         epsilon_end: Share epsilon of random actions after epsilon_steps, 0 to 1.
@@ -252,18 +252,18 @@ class StreamSARSA(ActionValues):
         credit: str = "rtrl",
         activation: str = "tanh",
         units_per_pole: int = 1,
-        gamma: float = 0.999,
-        trace_decay: float | Mapping[str, float] = 0.95,
-        optimizer: str = "obgd",
+        gamma: float = 0.99,
+        trace_decay: float | Mapping[str, float] = 0.8,
+        optimizer: str = "intentional",
         preconditioner: str = "larger",
         step_size: float | None = None,
         kappa: float = 2.0,
         epsilon_start: float = 1.0,
         epsilon_end: float = 0.01,
         epsilon_steps: int = 50000,
-        r_min: float = 0.9,
+        r_min: float = 0.7,
         r_max: float = 1.0,
-        max_phase: float = 0.06,
+        max_phase: float = 6.28,
         sparsity: float = 0.9,
         normalize_observation: bool = True,
         observation_bound: float = 10.0,

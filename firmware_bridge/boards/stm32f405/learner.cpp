@@ -1,7 +1,7 @@
 // The firmware with a learner: TickLink as in main.c, and, in the remaining time, a recurrent agent that learns to
 // balance a cart-pole in virtual time. The host starts and monitors it, downloads and uploads its state:
 // firmware_bridge/protocol/learner.h.
-#define RTU_SMALL  // native/core/small.h
+#define TL_SMALL  // native/core/small.h
 #include "firmware_bridge/protocol/learner.h"
 #include "firmware_bridge/boards/simulated/simulated.h"
 #include "firmware_bridge/boards/stm32f405/board.h"
