@@ -132,13 +132,13 @@ def test_the_monitor_shows_return_reward_and_exploration() -> None:
         "counters": {"crc_errors": 1, "framing_errors": 2, "limiter_slew": 12},
         "link": {**link, **counts, "device": dict.fromkeys(("crc_errors", "garbled", "overlong"), 0)},
     }  # fmt: skip
-    shown = render(_owned("/dev/ttyACM0", told, {"steps": 50.0}), 80)
+    shown = render(_owned("/dev/ttyACM0", told, {"steps": 50.0}, []), 80)
     assert max(map(len, shown.splitlines())) <= 80
     for text in ("reward per step", "-0.013", "sigma", "0.31", "entropy", "limiter slew", "learner drives"):
         assert text in shown, text
-    noticed = render(_owned("/dev/ttyACM0", {**told, "findings": 9}, {}), 80)
+    noticed = render(_owned("/dev/ttyACM0", {**told, "findings": 9}, {}, []), 80)
     assert "saturated, td error" in noticed and "saturated" not in shown
-    assert tokens(render(_owned("/dev/ttyACM0", told, {"steps": 50.0}), 4096)) <= tokens(shown)
+    assert tokens(render(_owned("/dev/ttyACM0", told, {"steps": 50.0}, []), 4096)) <= tokens(shown)
     assert "reward per step -0.013" in _owned_line(told, {})
     assert "mean return 487" in _owned_line({**told, "mean_return": 487.0}, {})
 

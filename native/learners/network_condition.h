@@ -10,10 +10,10 @@
 
 namespace rtu::learners {
 
-constexpr double kLargestError = 1e15;   // in kAdaptiveObgd's moment: its square is a float
-constexpr double kErrorMemory = 0.9998;  // decay of the running means of delta^2 and |delta|
+constexpr double kLargestError = 1e15;     // in kAdaptiveObgd's moment: its square is a float
+constexpr double kErrorMemory = 0.9998;    // decay of the running means of delta^2 and |delta|
 constexpr double kLongestMemory = 0.9999;  // of sigma, also where gamma lambda is 1
-constexpr double kErrorCap = 20;         // roots of the mean of delta^2 at which delta is cut
+constexpr double kErrorCap = 20;           // roots of the mean of delta^2 at which delta is cut
 
 // The memory of sigma: the decay of the parameter group whose eligibilities reach furthest, at most kLongestMemory.
 inline double longest_decay(const NetworkConfig& config, int32_t h) {
