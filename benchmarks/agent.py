@@ -10,7 +10,6 @@ step: heads, normaliser, random numbers, cotangents.
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
@@ -20,7 +19,7 @@ from rich.table import Table
 
 import rtu_edge as rtu
 from benchmarks import readme
-from benchmarks.measure import hold_one_core, host_facts, interleave, isas, result_path, summary
+from benchmarks.measure import hold_one_core, host_facts, interleave, isas, result_path, summary, write_result
 from rtu_edge import _testing
 
 # inputs, units, hidden -> target in us with separate bodies
@@ -109,9 +108,7 @@ def main(checks: bool, write: bool, rounds: int) -> None:
     show(console, result)
     met = check(console, result) if checks else True
     if write:
-        path = result_path("agent", isas()[-1])
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(result, indent=1) + "\n")
+        write_result("agent", isas()[-1], result)
         if result_path("step", isas()[-1]).exists():
             readme.write()
     if not met:

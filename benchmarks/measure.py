@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -182,3 +183,11 @@ def host_facts(held: str) -> dict[str, Any]:
 def result_path(what: str, isa: str) -> Path:
     """Return the path of the results for this kind of host."""
     return RESULTS / f"{what}-{platform.machine()}-{isa}.json"
+
+
+def write_result(what: str, isa: str, result: Any) -> Path:
+    """Keep a result in the place of this kind of host, which is returned."""
+    path = result_path(what, isa)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    return path

@@ -10,7 +10,6 @@ agents in one run on one core.
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
@@ -19,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 import rtu_edge as rtu
-from benchmarks.measure import hold_one_core, host_facts, interleave, isas, result_path, summary
+from benchmarks.measure import hold_one_core, host_facts, interleave, isas, summary, write_result
 from rtu_edge import _testing
 from rtu_edge.learn import parameters
 
@@ -70,9 +69,7 @@ def main(checks: bool, write: bool, rounds: int) -> None:
     console.print(f"{about['processor']}, {about['compiler']}, commit {about['commit']}, {about['held']}")
     show(console, result)
     if write:
-        path = result_path("rules", result["isa"])
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(result, indent=1) + "\n")
+        write_result("rules", result["isa"], result)
     late = [row for row in result["rules"] if row["units"] > 32 and row["ratio"] > GOAL]
     if checks and late:
         sys.exit(1)

@@ -11,7 +11,6 @@ docs/benchmarks.md describes each row.
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks import peers, readme
-from benchmarks.measure import Run, hold_one_core, host_facts, interleave, isas, result_path, summary
+from benchmarks.measure import Run, hold_one_core, host_facts, interleave, isas, summary, write_result
 from rtu_edge import _testing
 
 SIZES = ((8, 32), (16, 64), (64, 256), (128, 512), (256, 1024))
@@ -220,9 +219,7 @@ def main(check: bool, write: bool, quick: bool, rounds: int) -> None:
     print_peers(console, result)
     met = print_goals(console, result) if check else True
     if write:
-        path = result_path("step", isas()[-1])
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(result, indent=1) + "\n")
+        path = write_result("step", isas()[-1], result)
         readme.write()
         console.print(f"kept in {path.name}, README.md and docs/images/speed.svg")
     if not met:

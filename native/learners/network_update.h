@@ -37,6 +37,16 @@ void store_gradients(const Network<T>& net, const T* features, const T* s1, cons
   for (int k = 0; k < kinds; ++k) cells::cotangent(net.cell, s1, s2, net.scratch[k], net.e1[k], net.e2[k]);
 }
 
+// Copies the newest output of the cell and its slopes, for a later store_gradients(). s2: null for a cell with gates.
+template <class T>
+void keep_output(const Network<T>& net, T* features, T* s1, T* s2) {
+  memcpy(features, features_of(net), static_cast<size_t>(net.config.features()) * sizeof(T));
+  if (net.config.cell.kind == CellKind::kNone) return;
+  const size_t bytes = static_cast<size_t>(cells::unit_vector_size(net.cell)) * sizeof(T);
+  memcpy(s1, net.cell.s1, bytes);
+  if (s2 != nullptr) memcpy(s2, net.cell.s2, bytes);
+}
+
 // cot[to] += a cot[from] everywhere: the entropy's cotangent is added to that of log pi once the sign of delta is
 // known.
 template <class T>
@@ -171,6 +181,19 @@ void step(const Network<T>& net, T periods, T* norm) {
   update_body(net, norm);
 }
 
+// Step t of Adam along scale z; `factor` reduces the step size.
+template <class T>
+kernels::AdamStep<T> adam_step(const optim::OptimizerConfig& config, uint64_t t, T factor, T scale) {
+  kernels::AdamStep<T> step{};
+  step.rate = factor * static_cast<T>(config.step_size / (1.0 - optim::power(config.b1, t)));
+  step.unbias2 = static_cast<T>(1.0 / (1.0 - optim::power(config.b2, t)));
+  step.b1 = static_cast<T>(config.b1);
+  step.b2 = static_cast<T>(config.b2);
+  step.eps = static_cast<T>(config.eps);
+  step.scale = scale;
+  return step;
+}
+
 template <class T>
 void adam_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_t s, const kernels::AdamStep<T>& step) {
   kernel.adam(1, dense.rows * dense.stride, 0, 0, step, dense.w, dense.z_w[s], dense.m_w[s], dense.v_w[s]);
@@ -182,26 +205,19 @@ void adam_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_
 template <class T>
 T apply_update(const Network<T>& net, int32_t h, T delta, T norm, T factor = T(1)) {
   const optim::OptimizerConfig& config = net.config.head[h].optimizer;
-  if (config.step_size == 0 && config.rule != optim::Rule::kAdam) return net.pending[h] = T(0);
   if (!core::kSmall && config.rule == optim::Rule::kIntentional) {
     double* rule = rule_of(net, h);
     const double step = static_cast<double>(factor) * intended_step(config, static_cast<double>(norm), rule);
-    net.pending[h] = static_cast<T>(step * intended_error(config, static_cast<double>(delta), rule));
+    const double error = intended_error(config, static_cast<double>(delta), rule);
+    net.pending[h] = static_cast<T>(optim::along(step, error));
     return static_cast<T>(step);
   }
   const T alpha = factor * optim::step_size(config, delta, norm);
   if (config.rule != optim::Rule::kAdam) {
-    net.pending[h] = alpha * delta;
+    net.pending[h] = optim::along(alpha, delta);
     return alpha;
   }
-  const uint64_t t = ++net.updates[h];
-  kernels::AdamStep<T> step{};
-  step.rate = factor * static_cast<T>(config.step_size / (1.0 - optim::power(config.b1, t)));
-  step.unbias2 = static_cast<T>(1.0 / (1.0 - optim::power(config.b2, t)));
-  step.b1 = static_cast<T>(config.b1);
-  step.b2 = static_cast<T>(config.b2);
-  step.eps = static_cast<T>(config.eps);
-  step.scale = delta;
+  const kernels::AdamStep<T> step = adam_step(config, ++net.updates[h], factor, delta);
   if (net.config.cell.learns()) cells::adam(net.cell, h, step);
   for (int l = 0; l < net.config.layers; ++l) adam_dense(*net.kernels, net.layer[l].dense, h, step);
   adam_dense(*net.kernels, net.head[h].dense, 0, step);

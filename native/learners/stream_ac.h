@@ -257,18 +257,6 @@ void recompute_last(const StreamAc<T>& agent) {
   keep_cotangents(agent, agent.before, agent.shift_before, agent.features, agent.s1, agent.s2);
 }
 
-template <class T>
-void store_for_recompute(const StreamAc<T>& agent) {
-  for (int i = 0; i < agent.nets; ++i) {
-    const Network<T>& net = agent.net[i];
-    memcpy(agent.features[i], features_of(net), static_cast<size_t>(net.config.features()) * sizeof(T));
-    if (net.config.cell.kind == CellKind::kNone) continue;
-    const size_t bytes = static_cast<size_t>(cells::unit_vector_size(net.cell)) * sizeof(T);
-    memcpy(agent.s1[i], net.cell.s1, bytes);
-    if (agent.s2[i] != nullptr) memcpy(agent.s2[i], net.cell.s2, bytes);
-  }
-}
-
 // The learner monitor's reduction of the step size: 1, or a power of 1/2.
 template <class T>
 double step_factor(const StreamAc<T>& agent) {
@@ -311,10 +299,9 @@ void credit_action(const StreamAc<T>& agent, double delta, bool ours) {
 
 // Second half of a step: learns from the transition that the newest observation ended. applied (width, may be null):
 // what the actuators did; where it differs from the learner's action, only the critic learns (action values: nothing
-// does). The first call after
-// begin() has no transition yet and only observes. update false is the deadline rule: everything except the weights is
-// updated. A non-finite reward means that it was lost (update false only): delta is 0 and the reward's statistics do
-// not change.
+// does). The first call after begin() has no transition yet and only observes. update false is the deadline rule:
+// everything except the weights is updated. A non-finite reward means that it was lost (update false only): delta is 0
+// and the reward's statistics do not change.
 template <class T>
 Status update(const StreamAc<T>& agent, double reward, bool terminated, bool truncated, const T* applied,
               bool move_weights = true) {
@@ -341,9 +328,9 @@ Status update(const StreamAc<T>& agent, double reward, bool terminated, bool tru
   }
 
   const bool done = terminated || truncated;
-  if (!done && agent.config.recompute)
-    store_for_recompute(agent);
-  else if (!done) {
+  if (!done && agent.config.recompute) {
+    for (int i = 0; i < agent.nets; ++i) keep_output(agent.net[i], agent.features[i], agent.s1[i], agent.s2[i]);
+  } else if (!done) {
     const T* features[] = {features_of(agent.net[0]), features_of(agent.net[agent.nets - 1])};
     const T* s1[] = {agent.net[0].cell.s1, agent.net[agent.nets - 1].cell.s1};
     const T* s2[] = {agent.net[0].cell.s2, agent.net[agent.nets - 1].cell.s2};

@@ -112,18 +112,6 @@ void adam_number(const kernels::AdamStep<T>& step, T z, T& w, T& m, T& v) {
   w += step.rate * m / (core::square_root(v * step.unbias2) + step.eps);
 }
 
-template <class T>
-kernels::AdamStep<T> adam_step(const optim::OptimizerConfig& config, uint64_t t) {
-  kernels::AdamStep<T> step{};
-  step.rate = static_cast<T>(config.step_size / (1.0 - optim::power(config.b1, t)));
-  step.unbias2 = static_cast<T>(1.0 / (1.0 - optim::power(config.b2, t)));
-  step.b1 = static_cast<T>(config.b1);
-  step.b2 = static_cast<T>(config.b2);
-  step.eps = static_cast<T>(config.eps);
-  step.scale = T(1);
-  return step;
-}
-
 // Head k: z <- gamma lambda z + features, then its own step by its own delta.
 template <class T>
 void learn_head(const TdBank<T>& bank, int32_t k, const kernels::AdamStep<T>& adam) {
@@ -142,7 +130,7 @@ void learn_head(const TdBank<T>& bank, int32_t k, const kernels::AdamStep<T>& ad
     adam_number(own, z_b, dense.b[k], dense.m_b[0][k], dense.v_b[0][k]);
     return;
   }
-  const T a = optim::step_size(config, delta, norm) * delta;
+  const T a = optim::along(optim::step_size(config, delta, norm), delta);
   kernel.add(dense.stride, a, z, dense.w + row);
   dense.b[k] += a * z_b;
 }
@@ -189,17 +177,6 @@ T update_bank_body(const TdBank<T>& bank, bool learn) {
   return norm;
 }
 
-// Keeps what the next step needs of this input.
-template <class T>
-void keep_input(const TdBank<T>& bank) {
-  const Network<T>& net = bank.net;
-  memcpy(bank.features, features_of(net), static_cast<size_t>(net.config.features()) * sizeof(T));
-  if (net.config.cell.kind == CellKind::kNone) return;
-  const size_t bytes = static_cast<size_t>(cells::unit_vector_size(net.cell)) * sizeof(T);
-  memcpy(bank.s1, net.cell.s1, bytes);
-  if (bank.s2 != nullptr) memcpy(bank.s2, net.cell.s2, bytes);
-}
-
 // x (observation_size), and the cumulants (heads) that arrived with it; learns from the transition into x; values
 // (heads) are those of x, in the cumulants' units.
 template <class T>
@@ -221,12 +198,12 @@ Status step(const TdBank<T>& bank, const T* x, const T* cumulants, T* values) {
   }
   const T norm = update_bank_body(bank, learn);
   if (learn) {
-    const kernels::AdamStep<T> adam = adam_step<T>(bank.config.optimizer, ++bank.net.updates[0]);
+    const kernels::AdamStep<T> adam = adam_step(bank.config.optimizer, ++bank.net.updates[0], T(1), T(1));
     for (int32_t k = 0; k < heads; ++k) learn_head(bank, k, adam);
     move_body(bank, static_cast<T>(largest), norm, adam);
     ++bank.counters[kSteps];
   }
-  keep_input(bank);
+  keep_output(bank.net, bank.features, bank.s1, bank.s2);
   bank.counters[kFirst] = 0;
   bank.info->value = static_cast<float>(values[0]);
   bank.info->delta = static_cast<float>(largest);

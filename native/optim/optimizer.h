@@ -52,6 +52,12 @@ T step_size(const OptimizerConfig& config, T delta, T norm) {
   return alpha * bound > T(1) ? T(1) / bound : alpha;
 }
 
+// The factor of z, or z / p, in a weight step. A step size of 0 moves nothing, however large delta is.
+template <class T>
+T along(T alpha, T delta) {
+  return alpha == T(0) ? T(0) : alpha * delta;
+}
+
 // b^t by squaring.
 inline double power(double b, uint64_t t) {
   double result = 1.0;

@@ -126,7 +126,7 @@ class Trial {
   }
   void advance(const learners::TdBank<T>& bank) {
     (void)learners::update_bank_body(bank, true);
-    learners::keep_input(bank);
+    learners::keep_output(bank.net, bank.features, bank.s1, bank.s2);
   }
   void step(const learners::TdBank<T>& bank) {
     (void)learners::step(bank, next(), static_cast<const T*>(targets_.data()), outputs_.data());
