@@ -60,8 +60,11 @@ void calls_follow_one_another() {
     threads.emplace_back([&] {
       for (int k = 0; k < 5000; ++k) {
         const Occupied occupied(&occupancy, k % 64 == 0 ? User::kRun : User::kCall);
-        steps += occupied.problem() == nullptr ? 1 : 0;
-        if (occupied.problem() != nullptr) --k;
+        if (occupied.problem() == nullptr) {
+          ++steps;
+        } else {
+          --k;  // refused: another thread may be counting
+        }
       }
     });
   }
