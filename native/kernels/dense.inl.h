@@ -225,32 +225,88 @@ void adam(int32_t n_groups, int32_t width, int32_t stride_w, int32_t stride_m, c
   }
 }
 
-template <class T, int V>
-void condition(int32_t n_groups, int32_t width, int32_t stride_z, int32_t stride_m, const ConditionStep<T>& step, T* z,
-               T* e, T* v, ConditionSums<T>& sums) {
+// A pass of condition() or dense_condition(). Norm: sum |e / p| is wanted and s^2 is of_trace e^2; else the other two
+// sums, and s^2 is the larger of both squares.
+template <class T, int V, bool Norm>
+struct Conditioning {
   typedef Lanes<T, V> L;
   typedef Vec<T, V> F;
-  F of_gradient = L::all(T(0)), of_trace = of_gradient, norm = of_gradient;
+  const F decay, of_gradient, of_trace, b2, unbias2, inside;
+  F gradient = L::all(T(0)), trace = gradient, norm = gradient;
+
+  RTU_INLINE explicit Conditioning(const ConditionStep<T>& step)
+      : decay(L::all(step.decay)),
+        of_gradient(L::all((T(1) - step.b2) * step.of_gradient)),
+        of_trace(L::all((T(1) - step.b2) * step.of_trace)),
+        b2(L::all(step.b2)),
+        unbias2(L::all(step.unbias2)),
+        inside(L::all(step.inside)) {}
+
+  // Eligibility and second moment of V weights, from their gradient; returns e / p.
+  RTU_INLINE F direction(F g, T* e, T* v) {
+    const F eligibility = decay * L::load(e) + g;
+    L::store(e, eligibility);
+    F squares = of_trace * (eligibility * eligibility);
+    if constexpr (!Norm) squares = L::max(of_gradient * (g * g), squares);
+    const F second = b2 * L::load(v) + squares;
+    L::store(v, second);
+    const F inverse = L::inverse_sqrt(second * unbias2 + inside);
+    const F along = eligibility * inverse;
+    if constexpr (Norm) {
+      norm += L::abs(along);
+    } else {
+      gradient += g * g * inverse;
+      trace += eligibility * along;
+    }
+    return along;
+  }
+  RTU_INLINE void add_to(ConditionSums<T>& sums) const {
+    sums.gradient += L::sum(gradient);
+    sums.trace += L::sum(trace);
+    sums.norm += L::sum(norm);
+  }
+};
+
+template <class T, int V, bool Norm>
+void condition_of(int32_t n_groups, int32_t width, int32_t stride_z, int32_t stride_m, const ConditionStep<T>& step,
+                  T* z, T* e, T* v, ConditionSums<T>& sums) {
+  typedef Lanes<T, V> L;
+  Conditioning<T, V, Norm> pass(step);
   for (int32_t group = 0; group < n_groups; ++group) {
     T* slot = z + static_cast<int64_t>(group) * stride_z;
     const int64_t moment = static_cast<int64_t>(group) * stride_m;
-    for (int32_t i = 0; i < width; i += V) {
-      const F g = L::load(slot + i), trace = step.decay * L::load(e + moment + i) + g;
-      const F squares = L::max(step.of_gradient * (g * g), step.of_trace * (trace * trace));
-      const F second = step.b2 * L::load(v + moment + i) + (T(1) - step.b2) * squares;
-      const F inverse = T(1) / (L::sqrt(second * step.unbias2 + step.inside) + step.outside);
-      const F direction = trace * inverse;
-      L::store(e + moment + i, trace);
-      L::store(v + moment + i, second);
-      L::store(slot + i, direction);
-      of_gradient += g * g * inverse;
-      of_trace += trace * direction;
-      norm += L::abs(direction);
-    }
+    for (int32_t i = 0; i < width; i += V)
+      L::store(slot + i, pass.direction(L::load(slot + i), e + moment + i, v + moment + i));
   }
-  sums.gradient += L::sum(of_gradient);
-  sums.trace += L::sum(of_trace);
-  sums.norm += L::sum(norm);
+  pass.add_to(sums);
+}
+
+template <class T, int V>
+void condition(int32_t n_groups, int32_t width, int32_t stride_z, int32_t stride_m, const ConditionStep<T>& step, T* z,
+               T* e, T* v, ConditionSums<T>& sums) {
+  const auto pass = step.wants_norm ? condition_of<T, V, true> : condition_of<T, V, false>;
+  pass(n_groups, width, stride_z, stride_m, step, z, e, v, sums);
+}
+
+template <class T, int V, bool Norm>
+void dense_condition_of(int32_t rows, int32_t stride, const ConditionStep<T>& step, const T* c, const T* x, T* z, T* e,
+                        T* v, ConditionSums<T>& sums) {
+  typedef Lanes<T, V> L;
+  Conditioning<T, V, Norm> pass(step);
+  for (int32_t i = 0; i < rows; ++i) {
+    const int64_t row = static_cast<int64_t>(i) * stride;
+    const Vec<T, V> cotangent = L::all(c[i]);
+    for (int32_t j = 0; j < stride; j += V)
+      L::store(z + row + j, pass.direction(cotangent * L::load(x + j), e + row + j, v + row + j));
+  }
+  pass.add_to(sums);
+}
+
+template <class T, int V>
+void dense_condition(int32_t rows, int32_t stride, const ConditionStep<T>& step, const T* c, const T* x, T* z, T* e,
+                     T* v, ConditionSums<T>& sums) {
+  const auto pass = step.wants_norm ? dense_condition_of<T, V, true> : dense_condition_of<T, V, false>;
+  pass(rows, stride, step, c, x, z, e, v, sums);
 }
 
 }  // namespace

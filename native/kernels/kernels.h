@@ -90,13 +90,14 @@ struct AdamStep {
   T scale;  // the ascent direction is scale z
 };
 
-// Arguments of condition(): s^2 is the larger of of_gradient g^2 and of_trace e^2.
+// Arguments of condition(): s^2 is the larger of of_gradient g^2 and of_trace e^2, or with wants_norm the latter alone.
 template <class T>
 struct ConditionStep {
   T decay;                  // gamma lambda
   T of_gradient, of_trace;  // weights of the two squares
   T b2, unbias2;            // decay of the second moment; 1 / (1 - b2^t)
-  T inside, outside;        // p = sqrt(v unbias2 + inside) + outside
+  T inside;                 // p = sqrt(v unbias2 + inside)
+  bool wants_norm;          // of the sums norm alone; else gradient and trace
 };
 
 template <class T>
@@ -172,6 +173,9 @@ struct Kernels {
   // adds to sums. Groups as for adam.
   void (*condition)(int32_t n_groups, int32_t width, int32_t stride_z, int32_t stride_m, const ConditionStep<T>& step,
                     T* z, T* e, T* v, ConditionSums<T>& sums);
+  // The same for a dense layer, g = c x^T; z is written only.
+  void (*dense_condition)(int32_t rows, int32_t stride, const ConditionStep<T>& step, const T* c, const T* x, T* z,
+                          T* e, T* v, ConditionSums<T>& sums);
 
   // LRU: gam = exp(gamma_log), dgam = 0, in place of what coefficients() found (P).
   void (*gains)(int32_t poles, const T* gamma_log, T* gam, T* dgam);

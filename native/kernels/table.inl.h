@@ -32,6 +32,7 @@ constexpr rtu::kernels::Kernels<T> make_table(const char* name, rtu::kernels::Co
           norm_relu_backward<T, V>,
           adam<T, V>,
           condition<T, V>,
+          dense_condition<T, V>,
           gains<T, V>,
           learn_gains<T, V>,
           gate<T, V>,

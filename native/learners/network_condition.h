@@ -1,9 +1,9 @@
 // Optimizers that move weights along z / p, p the root of a second moment: the eligibilities of a step, and the size
 // of kIntentional's weight step. docs/math_optimizers.md.
 //
-// The learning pass leaves the gradient g alone where other optimizers keep z; condition() replaces it by z / p, which
-// the next forward pass adds to the weights like any other z. z and the second moment are kept where Adam keeps its two
-// moments.
+// condition() is the learning pass of dense layers; a cell's own pass leaves the gradient g alone where other
+// optimizers keep z. What stands there afterwards is z / p, which the next forward pass adds to the weights like any
+// other z. z and the second moment are kept where Adam keeps its two moments.
 #pragma once
 
 #include "native/learners/network.h"
@@ -35,9 +35,10 @@ kernels::ConditionStep<T> condition_step(const HeadConfig& head, T delta, uint64
     const T size = delta < 0 ? -delta : delta, bounded = size < T(kLargestError) ? size : T(kLargestError);
     step.of_trace = bounded * bounded;
     step.inside = static_cast<T>(config.eps);
+    step.wants_norm = true;
     return step;
   }
-  step.outside = static_cast<T>(config.eps);
+  step.inside = static_cast<T>(config.eps * config.eps);
   step.of_gradient = config.preconditioner == optim::Preconditioner::kTrace ? T(0) : T(1);
   step.of_trace = config.preconditioner == optim::Preconditioner::kTrace ? T(1) : T(0);
   return step;
@@ -55,14 +56,16 @@ kernels::ConditionStep<T> of_group(const HeadConfig& head, kernels::ConditionSte
 }
 
 template <class T>
-void condition_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_t s,
+void condition_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_t s, const T* c, const T* input,
                      const kernels::ConditionStep<T>& step, kernels::ConditionSums<T>& sums) {
-  kernel.condition(1, dense.rows * dense.stride, 0, 0, step, dense.z_w[s], dense.m_w[s], dense.v_w[s], sums);
-  kernel.condition(1, round_up(kernel, dense.rows), 0, 0, step, dense.z_b[s], dense.m_b[s], dense.v_b[s], sums);
+  const T one = 1;
+  kernel.dense_condition(dense.rows, dense.stride, step, c, input, dense.z_w[s], dense.m_w[s], dense.v_w[s], sums);
+  kernel.dense_condition(1, round_up(kernel, dense.rows), step, &one, c, dense.z_b[s], dense.m_b[s], dense.v_b[s],
+                         sums);
 }
 
-// After update(): head h's eligibilities and directions z / p, once delta is known. Returns what apply_update() needs
-// as its norm: sum |z / p|, or sum z^2 / p for kIntentional.
+// After update(), with the cotangents that it used: head h's eligibilities and directions z / p, once delta is known.
+// Returns what apply_update() needs as its norm: sum |z / p|, or sum z^2 / p for kIntentional.
 template <class T>
 T condition(const Network<T>& net, int32_t h, T delta) {
   const HeadConfig& head = net.config.head[h];
@@ -70,8 +73,13 @@ T condition(const Network<T>& net, int32_t h, T delta) {
   kernels::ConditionSums<T> sums{};
   if (net.config.cell.learns()) cells::condition(net.cell, h, of_group(head, step, head.decay_recurrent), sums);
   const kernels::ConditionStep<T> body = of_group(head, step, head.decay_body);
-  for (int l = 0; l < net.config.layers; ++l) condition_dense(*net.kernels, net.layer[l].dense, h, body, sums);
-  condition_dense(*net.kernels, net.head[h].dense, 0, of_group(head, step, head.decay_head), sums);
+  const int32_t kind = net.head[h].first_kind;
+  for (int l = 0; l < net.config.layers; ++l) {
+    const Layer<T>& layer = net.layer[l];
+    condition_dense(*net.kernels, layer.dense, h, layer.cot[kind], layer.input, body, sums);
+  }
+  const Head<T>& top = net.head[h];
+  condition_dense(*net.kernels, top.dense, 0, top.cot[kind], top.input, of_group(head, step, head.decay_head), sums);
   if (head.optimizer.rule == optim::Rule::kAdaptiveObgd) return sums.norm;
   double* rule = rule_of(net, h);
   const double decay = longest_decay(net.config, h);

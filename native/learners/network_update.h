@@ -122,30 +122,27 @@ T update_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, int32_t
   return w + kernel.decay_add(round_up(kernel, dense.rows), decay, c, dense.z_b[set]);
 }
 
-// The decay of a learning pass: where condition() keeps the eligibilities, the pass leaves the gradient alone.
-template <class T>
-T pass_decay(const HeadConfig& head, double decay) {
-  return optim::conditions(head.optimizer.rule) ? T(0) : static_cast<T>(decay);
-}
-
-// The cell's eligibility sets, each with its kept cotangent and decay.
+// The cell's eligibility sets, each with its kept cotangent and decay. Where condition() keeps the eligibilities, the
+// pass leaves the gradient alone.
 template <class T>
 void fill_sets(const Network<T>& net, SetCotangent<T>* sets) {
   for (int h = 0; h < net.config.heads; ++h) {
     const int32_t kind = net.head[h].first_kind;
     const HeadConfig& head = net.config.head[h];
-    sets[h] = {net.e1[kind], net.e2[kind], pass_decay<T>(head, head.decay_recurrent), T(0)};
+    const T decay = optim::conditions(head.optimizer.rule) ? T(0) : static_cast<T>(head.decay_recurrent);
+    sets[h] = {net.e1[kind], net.e2[kind], decay, T(0)};
   }
 }
 
-// Body and heads: z <- gamma lambda z + gradient; adds to norm.
+// Body and heads but those of condition(): z <- gamma lambda z + gradient; adds to norm.
 template <class T>
 void update_body(const Network<T>& net, T* norm) {
   const NetworkConfig& config = net.config;
   for (int h = 0; h < config.heads; ++h) {
     const int32_t kind = net.head[h].first_kind;
     const HeadConfig& head = config.head[h];
-    const T body = pass_decay<T>(head, head.decay_body), top = pass_decay<T>(head, head.decay_head);
+    if (optim::conditions(head.optimizer.rule)) continue;
+    const T body = static_cast<T>(head.decay_body), top = static_cast<T>(head.decay_head);
     for (int l = 0; l < config.layers; ++l)
       norm[h] += update_dense(*net.kernels, net.layer[l].dense, h, body, net.layer[l].cot[kind], net.layer[l].input);
     norm[h] += update_dense(*net.kernels, net.head[h].dense, 0, top, net.head[h].cot[kind], net.head[h].input);

@@ -79,13 +79,16 @@ Status step(const TdPredictor<T>& td, const T* x, double cumulant, T* value) {
   T norm[kMaxSets];
   step(td.net, T(1), norm);
   const double v = static_cast<double>(td.net.head[0].y[0]);
+  const bool first = td.counters[kFirst] != 0;
+  double delta = 0;
+  if (!first) {
+    delta = scaled_cumulant(td, cumulant) + td.config.gamma * v - td.scalars[kValue];
+    condition(td.net, static_cast<T>(delta), norm);
+  }
   td.net.head[0].cot[0][0] = T(1);
   store_gradients(td.net, features_of(td.net), static_cast<const T*>(td.net.cell.s1),
                   static_cast<const T*>(td.net.cell.s2));
-  double delta = 0;
-  if (td.counters[kFirst] == 0) {
-    delta = scaled_cumulant(td, cumulant) + td.config.gamma * v - td.scalars[kValue];
-    condition(td.net, static_cast<T>(delta), norm);
+  if (!first) {
     td.info->step_size_critic = static_cast<float>(apply_update(td.net, 0, static_cast<T>(delta), norm[0]));
     ++td.counters[kSteps];
   }

@@ -41,6 +41,7 @@ class Timing {
     keep<&Table::decay_add, kOptimizer>();
     keep<&Table::adam, kOptimizer>();
     keep<&Table::condition, kOptimizer>();
+    keep<&Table::dense_condition, kOptimizer>();
     reset();
     // Overhead of an entry, between its two clock readings.
     Kept<&Table::add, kOptimizer>::call(0, 0.0f, nullptr, nullptr);

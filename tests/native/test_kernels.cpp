@@ -147,6 +147,32 @@ void check_phases(const kernels::Kernels<float>& kernel) {
   }
 }
 
+// The root by which directions are divided, over the range of a float, against long double; infinity divides as the
+// largest number.
+void check_inverse_sqrt(const kernels::Kernels<float>& kernel) {
+  const int V = kernel.lanes;
+  alignas(64) float z[64], e[64], v[64];
+  kernels::ConditionStep<float> step{};
+  step.decay = step.b2 = step.unbias2 = 1;
+  double worst = 0;
+  for (float x = 2e-38f; x < 3e38f; x *= 1.00731f) {
+    for (int i = 0; i < V; ++i) {
+      z[i] = 0;
+      e[i] = 1;
+      v[i] = x;
+    }
+    kernels::ConditionSums<float> sums{};
+    kernel.condition(1, V, 0, 0, step, z, e, v, sums);
+    const long double exact = 1 / sqrtl(x);
+    worst = fmax(worst, static_cast<double>(fabsl(z[V - 1] - exact) / exact));
+  }
+  CHECK_BELOW(worst, 4 * 5.97e-8, "four units in the last place");
+  for (int i = 0; i < V; ++i) v[i] = INFINITY;
+  kernels::ConditionSums<float> sums{};
+  kernel.condition(1, V, 0, 0, step, z, e, v, sums);
+  CHECK(z[0] == z[0] && fabsf(z[0]) < 1e-18f);
+}
+
 // Dense layers, LayerNorm and Adam on the same numbers; rows of odd length, padded differently for each width.
 void check_dense(const kernels::Kernels<float>& kernel, double* worst) {
   const kernels::Kernels<float>& scalar = *kernels::kScalar;
@@ -283,6 +309,7 @@ int main() {
     }
     double dense = 0;
     check_dense(kernel, &dense);
+    check_inverse_sqrt(kernel);
     printf("%-7s one step %.1e, 300 steps %.1e, preconditioned %.1e, %.1e, dense %.1e\n", kernel.name, one, many,
            one_of_roots, many_of_roots, dense);
     CHECK_BELOW(dense, 2e-6, "dense kernels: sums of up to 64 terms, and a division by the deviation");
