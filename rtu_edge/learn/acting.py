@@ -296,8 +296,9 @@ class Actor(Learner):
 
     @property
     def last_step(self) -> dict[str, float]:
-        """ "value", "delta", "step_size_actor", "step_size_critic" of the last update(). Action values: "value" is that
-        of the newest action, and their only step size the critic's."""
+        """ "value", "delta", "step_size_actor", "step_size_critic" of the last update(); the step sizes are of the last
+        that moved weights. Action values: "value" is that of the newest action, their only step size the critic's.
+        """
         return dict(self._core.info)
 
     @property

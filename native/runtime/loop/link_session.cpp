@@ -16,7 +16,9 @@ constexpr int64_t kDisarmSliceNs = 100 * kNsPerMs;
 constexpr int kDisarmSlices = 10;
 constexpr int64_t kStateNs = 100 * kNsPerMs;
 constexpr int64_t kEstopNs = 5 * kNsPerS;
-constexpr char kHalfOpen[] = "half-open link: STATE arrives, commands do not";
+constexpr char kSilent[] =
+    "the device went safe: no fresh command within its time to live; raise ttl_ms, or ask rtu-edge doctor";
+constexpr char kHalfOpen[] = "half-open link: STATE arrives, commands do not; check the line from host to device";
 
 int64_t later(int64_t a, int64_t b) noexcept { return a > b ? a : b; }
 
@@ -256,8 +258,7 @@ bool LinkSession::armed_state(const tl_state& state, int64_t now_ns) noexcept {
         // Several commands were sent, and the device neither accepted nor refused them.
         run_.stop.set(StopReason::kHalfOpen, kHalfOpen);
       } else {
-        run_.stop.set(StopReason::kDeviceSafe,
-                      "the device went safe: no fresh command within its time to live (ttl_ms)");
+        run_.stop.set(StopReason::kDeviceSafe, kSilent);
       }
       return false;
     default:
