@@ -11,7 +11,7 @@ foreach(source IN LISTS fuzz_targets)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/fuzz ${PROJECT_SOURCE_DIR}/tests/native)
   target_link_options(${name} PRIVATE -fsanitize=fuzzer)
-  target_link_libraries(${name} PRIVATE rtu_warnings tl_simulated tl_bridge tl_plants tl_protocol)
+  target_link_libraries(${name} PRIVATE rtu_warnings tl_simulated tl_bridge tl_bus tl_plants tl_protocol)
 endforeach()
 # The runtime without the learner: only what the link needs is linked into the program.
 file(GLOB runtime_sources CONFIGURE_DEPENDS native/runtime/*.cpp native/runtime/*/*.cpp)

@@ -55,5 +55,6 @@ if(EXISTS ${bridge_builder})
   rtu_python_module(_bridge ${bridge_source})
   # Generated code: compiled without warnings.
   target_compile_options(_bridge PRIVATE -w)
-  target_link_libraries(_bridge PRIVATE tl_simulated tl_bridge tl_families tl_plants tl_protocol)
+  target_link_libraries(
+    _bridge PRIVATE tl_simulated tl_bridge tl_servos_emulated tl_bus_port tl_bus tl_families tl_plants tl_protocol)
 endif()

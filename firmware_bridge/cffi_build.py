@@ -28,6 +28,14 @@ HEADERS = (
     "plants/trig.h",
     "bridge/bridge.h",
     "boards/simulated/simulated.h",
+    "bus/packet.h",
+    "bus/dynamixel.h",
+    "bus/feetech.h",
+    "bus/value.h",
+    "bus/servo.h",
+    "bus/bus.h",
+    "boards/guard/port.h",
+    "boards/servos/emulated.h",
 )
 
 

@@ -27,8 +27,8 @@ from toolchain import ROOT, build, build_program
 CORPUS = ROOT / "tests/fuzz/corpus"
 
 # Executions of the short run, a few seconds each; the longest input.
-SHORT = {"wire": 300_000, "checkpoint": 30_000, "device": 80_000, "learner": 8_000, "link": 80_000}
-LONGEST = {"wire": 600, "checkpoint": 16_384, "device": 600, "learner": 600, "link": 600}
+SHORT = {"wire": 300_000, "checkpoint": 30_000, "device": 80_000, "learner": 8_000, "link": 80_000, "bus": 100_000}
+LONGEST = {"wire": 600, "checkpoint": 16_384, "device": 600, "learner": 600, "link": 600, "bus": 600}
 TARGETS = tuple(SHORT)
 DRIVER = "driver"
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import tty
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import logged
 import pytest
@@ -196,6 +200,26 @@ def test_the_driver_is_found_through_a_stable_name(host_tree: tuple[str, str]) -
     assert port_driver(f"{dev}/ttyNONE", sysfs) == "unknown"
     assert port_driver("/dev/ttyAMA0", sysfs) == "uart"
     assert port_driver("socket://host:1", sysfs) == "unknown"
+
+
+@pytest.mark.parametrize("level", [True, False])
+def test_dtr_and_rts_change_together(terminal: tuple[int, str], monkeypatch: pytest.MonkeyPatch, level: bool) -> None:
+    """One after the other resets an ESP32 behind a bridge chip."""
+    calls: list[tuple[int, int]] = []
+    real = fcntl.ioctl
+
+    def recorded(fd: int, request: int, argument: Any = 0, *more: Any) -> Any:
+        if request in (termios.TIOCMBIS, termios.TIOCMBIC):
+            calls.append((request, struct.unpack("I", argument)[0]))
+            return argument  # a pseudo-terminal has no modem lines
+        return real(fd, request, argument, *more)
+
+    monkeypatch.setattr("fcntl.ioctl", recorded)
+    with open_port(terminal[1], dtr=level) as port:
+        both = termios.TIOCM_DTR | termios.TIOCM_RTS
+        assert calls == [(termios.TIOCMBIS if level else termios.TIOCMBIC, both)]
+        port.serial.dtr = not level  # later changes are pyserial's own
+        assert calls[1:] == [(termios.TIOCMBIC if level else termios.TIOCMBIS, termios.TIOCM_DTR)]
 
 
 @pytest.mark.parametrize(("driver", "expected"), [("cdc_acm", True), ("cp210x", False), ("pty", False)])

@@ -24,10 +24,10 @@ BUILD = ROOT / "build"
 ON_ARM = platform.machine() in ("aarch64", "arm64")
 
 # Rooms below the waterline: docs/design.md.
-DEVICE_ROOMS = ("firmware_bridge/protocol", "firmware_bridge/plants", "firmware_bridge/bridge")
+DEVICE_ROOMS = tuple(f"firmware_bridge/{room}" for room in ("protocol", "plants", "bridge", "bus"))
 LEARN_ROOMS = ("native/core", "native/kernels", "native/cells", "native/optim", "native/learners")
 
-LIBRARIES_BELOW = ("tl_protocol", "tl_plants", "tl_families", "tl_bridge", "rtu_learn", "rtu_instances")
+LIBRARIES_BELOW = ("tl_protocol", "tl_plants", "tl_families", "tl_bridge", "tl_bus", "rtu_learn", "rtu_instances")
 LIBRARIES = (*LIBRARIES_BELOW, "rtu_runtime", "rtu_record", "rtu_link", "rtu_safety", "rtu_loop")
 
 # What a compiler may call by itself, and <string.h>.

@@ -12,6 +12,7 @@ import fcntl
 import os
 import select
 import socket
+import struct
 import termios
 import threading
 from collections.abc import Callable
@@ -163,6 +164,7 @@ def open_port(
             handle.exclusive = exclusive
             handle.dtr = _DRIVERS.get(driver, (False, ""))[0] if dtr is None else dtr
             handle.rts = handle.dtr
+            _together(handle)
         handle.open()
     except (OSError, ValueError, termios.error) as error:  # pyserial 3.5 passes on termios.error, not an OSError
         raise DeviceError(_reason(url, error)) from error
@@ -251,6 +253,23 @@ def _claim(handle: Any, driver: str, exclusive: bool, notes: list[str]) -> None:
         except (OSError, ValueError, AttributeError, NotImplementedError):
             if driver == "ftdi_sio":
                 notes.append("low latency was refused: the FTDI adapter may hold bytes for 16 ms")
+
+
+def _together(handle: Any) -> None:
+    """Make pyserial set DTR and RTS with one call when it opens the port.
+
+    It lowers DTR first, then RTS: the state between them is the reset of an ESP32 behind a CP210x or CH34x bridge.
+    """
+    if not all(hasattr(handle, name) for name in ("_update_dtr_state", "_update_rts_state", "_dtr_state")):
+        return  # another pyserial: it sets them one after the other
+
+    def both() -> None:
+        del handle._update_dtr_state, handle._update_rts_state
+        request = termios.TIOCMBIS if handle._dtr_state else termios.TIOCMBIC
+        fcntl.ioctl(handle.fd, request, struct.pack("I", termios.TIOCM_DTR | termios.TIOCM_RTS))
+
+    handle._update_dtr_state = lambda: None
+    handle._update_rts_state = both
 
 
 def _without_delay(handle: Any) -> None:

@@ -133,6 +133,37 @@ def link_seeds() -> dict[str, bytes]:
     }
 
 
+# Published packets: the first 14 of Dynamixel, then Feetech's; a fast answer of two servos; damage in between.
+BUS_DYNAMIXEL = (
+    "FF FF FD 00 01 03 00 01 19 4E",
+    "FF FF FD 00 01 07 00 55 00 06 04 26 65 5D",
+    "FF FF FD 00 01 09 00 03 74 00 00 02 00 00 CA 89",
+    "FF FF FD 00 FE 11 00 83 74 00 04 00 01 96 00 00 00 02 AA 00 00 00 82 87",
+    "FF FF FD 00 01 0D 00 03 FF FF FD FD AA FF FD FD 00 00 00 00",
+)
+BUS_FAST = "FF FF FD 00 FE 11 00 55 00 01 11 22 FF FF 00 00 80 02 33 44 55 66 00 00"
+BUS_FEETECH = (
+    "FF FF 01 02 01 FB",
+    "FF FF 01 09 03 2A 00 08 00 00 E8 03 D5",
+    "FF FF FE 06 82 38 08 01 02 36",
+    "FF FF 01 0A 00 00 08 00 00 00 00 79 1E 55",
+)
+
+
+def bus_seeds() -> dict[str, bytes]:
+    def stream(packets: tuple[str, ...], between: str = "") -> bytes:
+        return b"".join(bytes.fromhex(between + packet) for packet in packets)
+
+    return {
+        "dynamixel": b"\x0f" + stream(BUS_DYNAMIXEL),
+        "dynamixel-fast": b"\x2b" + stream((BUS_FAST, *BUS_DYNAMIXEL[:2])),
+        "dynamixel-garbage": b"\x15" + stream(BUS_DYNAMIXEL, "FF FF FD 00"),
+        "feetech": b"\x0e" + stream(BUS_FEETECH),
+        "feetech-garbage": b"\x10" + stream(BUS_FEETECH, "11 FF 00"),
+        "number": b"\xff\x01\x13" + struct.pack("<If", 0x8064, -1.5),
+    }
+
+
 ROWS = (protocol.Channel("name", "1", 0.0, 1.0), protocol.Channel("name", "1", 0.0, 1.0, 1, True))
 
 # Inputs without a script: those that caused failures, and files of formats that are only read.
@@ -144,6 +175,7 @@ SEEDS = {
     "device": device_seeds,
     "learner": learner_seeds,
     "link": link_seeds,
+    "bus": bus_seeds,
 }
 
 

@@ -1,0 +1,131 @@
+"""An emulated servo bus as a process behind a pty, paced to its baud rate; for tests, demonstrations and rehearsals.
+
+>>> with EmulatedBus("feetech", servos=2) as emulated:
+...     emulated.servos[0].dead = 1
+...     emulated.port.startswith("/dev/")
+True
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import selectors
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rtu_edge._base.closing import Closing
+from rtu_edge._base.errors import ConfigError, DeviceError
+from rtu_edge._base.files import PACKAGE
+from rtu_edge._base.validation import check_int, check_number
+from rtu_edge._bridge import ffi, lib
+from rtu_edge.device.ports import DEFAULT_BAUD
+from rtu_edge.device.servo_registers import FAMILIES
+
+__all__ = ["EmulatedBus"]
+
+
+class EmulatedBus(Closing):
+    """Servos with the ids 1 to n behind a pty. The process ends when this object is closed or this process ends.
+
+    Args:
+        family: "feetech", "scs" or "dynamixel".
+        servos: number of servos, 1 to 16.
+        baud: bits per second, 1200 to 4000000: each byte takes 10 bits of it.
+        gravity: torque that holds the load horizontally, 0 to 1 of the largest.
+        echo: the adapter returns what is sent.
+        link: path of a symbolic link to the pty, for a fixed name.
+
+    Raises:
+        ConfigError: an argument out of range.
+        DeviceError: the process does not start.
+    """
+
+    def __init__(
+        self,
+        family: str = "feetech",
+        servos: int = 2,
+        *,
+        baud: int = DEFAULT_BAUD,
+        gravity: float = 0.0,
+        echo: bool = False,
+        link: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if family not in FAMILIES:
+            raise ConfigError(f'family "{family}": must be one of {", ".join(FAMILIES)}')
+        check_int("servos", servos, 1, lib.TL_EMULATED_SERVOS_MAX)
+        check_int("baud", baud, 1200, 4_000_000)
+        check_number("gravity", gravity, 0.0, 1.0)
+        self.family = family
+        self._folder = tempfile.TemporaryDirectory(prefix="rtu-edge-")
+        state = Path(self._folder.name, "state")
+        command = [str(PACKAGE / "bin" / "tl_servos"), "--until-eof", "--family", family, "--servos", str(servos)]
+        command += ["--baud", str(baud), "--gravity", repr(float(gravity)), "--state", str(state)]
+        command += ["--echo"] * echo + (["--pty-link", os.fspath(link)] if link is not None else [])
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+            )
+            self.port = self._read_port()
+        except OSError as error:
+            self.close()
+            raise DeviceError(f"{command[0]}: cannot be started: {error.strerror}") from error
+        except DeviceError:
+            self.close()
+            raise
+        with open(state, "r+b") as file:
+            self._map = mmap.mmap(file.fileno(), ffi.sizeof("tl_emulated"))
+        self._buffer = ffi.from_buffer("tl_emulated *", self._map, require_writable=True)
+
+    def _read_port(self) -> str:
+        process = self._process
+        assert process is not None and process.stdout is not None and process.stderr is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            line = process.stdout.readline() if selector.select(timeout=10) else b""
+        if not line:
+            process.kill()
+            complaint = process.stderr.read().decode(errors="replace").strip()
+            raise DeviceError(f"tl_servos: {complaint or 'no port within 10 s'}")
+        return line.decode().strip()
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        if self._process is None:
+            raise DeviceError("the emulated bus is closed")
+        return self._process.pid
+
+    @property
+    def bus(self) -> Any:
+        """The state in memory shared with the process (tl_emulated, firmware_bridge/boards/servos/emulated.h)."""
+        return self._buffer
+
+    @property
+    def servos(self) -> Any:
+        """The servos: dead, alarm, late_us, late_answers, goals, position_rad and so on may be read and set."""
+        return self._buffer.servos
+
+    def register(self, servo: int, role: str) -> int:
+        """A register of servos[servo] as its table holds it; role: "TORQUE", "GOAL_POSITION" and so on (TL_REG_*)."""
+        number = getattr(lib, f"TL_REG_{role}")
+        return int(lib.tl_emulated_get(self._buffer, self._buffer.servos + servo, number))
+
+    def close(self) -> None:
+        """End the process and wait for it; a second call does nothing."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+        self._folder.cleanup()
