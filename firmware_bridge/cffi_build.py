@@ -34,7 +34,7 @@ HEADERS = (
     "bus/value.h",
     "bus/servo.h",
     "bus/bus.h",
-    "boards/guard/port.h",
+    "boards/bus_server/port.h",
     "boards/servos/emulated.h",
 )
 

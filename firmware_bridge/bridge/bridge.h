@@ -38,6 +38,10 @@ typedef struct {
      * step() in each period of RESETTING and at no other time: a real plant that moves to its start on its own does so
      * in this function, so that it stops with the session. Not called in lockstep. */
     bool (*reset_done)(void *plant_state);
+    /* Whether actuator i holds nothing at the moment, such as a servo without torque, and then the output at which it
+     * is: STATE reports that, and the first command moves on from there. Asked while no command is in force. NULL:
+     * never. */
+    bool (*limp)(const void *plant_state, uint8_t i, float *u);
     /* Largest change of each actuator per period, action_size values > 0, infinite for no limit; NULL: no limit. */
     const float *slew;
     uint32_t boot_id;    /* different after each restart */

@@ -29,11 +29,22 @@ static float commanded(tl_bridge *bridge, const tl_plant_row *row, float slew, u
     return v;
 }
 
+/* Whether actuator i holds nothing, and where it is then, within its row. */
+static bool limp(const tl_bridge *bridge, uint8_t i, float *v) {
+    const tl_bridge_config *config = &bridge->config;
+    const tl_plant_row *row = &actuators(bridge)[i];
+    float at = 0.0f;
+    if (config->limp == NULL || !config->limp(config->plant_state, i, &at) || !tl_f32_finite(at)) return false;
+    *v = clamp(at, row->min, row->max);
+    return true;
+}
+
 /* The next output of an actuator in its safe behaviour, now at from. DAMP differs from OFF in the driver:
  * plant->apply. */
 static float safe(const tl_bridge *bridge, uint8_t i, uint8_t *by) {
     const tl_plant_row *row = &actuators(bridge)[i];
     float v = row->safe_value;
+    if (limp(bridge, i, &v)) return v;
     if (row->safe == TL_SAFE_HOLD) v = bridge->applied[i];
     if (row->safe == TL_SAFE_RAMP) v = slewed(v, bridge->applied[i], tl_drive_slew(&bridge->config, i));
     return tl_limits_bound(bridge, i, v, false, by);
@@ -111,8 +122,10 @@ void tl_drive_release(tl_bridge *bridge, bool step) {
 
 bool tl_drive_resting(const tl_bridge *bridge) {
     uint8_t by = 0;
-    for (uint8_t i = 0; i < bridge->config.plant->sheet->action_size; i++)
-        if (safe(bridge, i, &by) != bridge->applied[i]) return false;
+    for (uint8_t i = 0; i < bridge->config.plant->sheet->action_size; i++) {
+        float at;
+        if (!limp(bridge, i, &at) && safe(bridge, i, &by) != bridge->applied[i]) return false;
+    }
     return true;
 }
 

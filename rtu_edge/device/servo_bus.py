@@ -160,6 +160,11 @@ class ServoBus(Closing):
         lib.tl_bus_port(self._fd)
 
     @property
+    def handle(self) -> Any:
+        """The tl_bus, for calls of rtu_edge._bridge.lib."""
+        return self._bus
+
+    @property
     def echo(self) -> bool:
         """The adapter returns what is sent."""
         return bool(self._bus.echo)
@@ -182,7 +187,7 @@ class ServoBus(Closing):
             BusError: it does not answer.
         """
         alarm = ffi.new("uint8_t *")
-        self._check(f"ping {id}", lib.tl_bus_ping(self._bus, self._id(id), alarm), alarm[0])
+        self._check(f"ping {id}", lib.tl_bus_ping(self._bus, self.checked_id(id), alarm), alarm[0])
         return int(alarm[0])
 
     def scan(self, first: int = 0, last: int = ID_MAX) -> dict[int, BusStatus]:
@@ -192,7 +197,7 @@ class ServoBus(Closing):
             BusError: the port is gone.
         """
         found = ffi.new(f"int8_t[{lib.TL_BUS_BROADCAST}]")
-        first, last = self._id(first), self._id(last)
+        first, last = self.checked_id(first), self.checked_id(last)
         self._check(f"scan {first} to {last}", lib.tl_bus_scan(self._bus, first, last, found))
         states = {id: BusStatus(found[id]) for id in range(first, last + 1)}
         return {id: status for id, status in states.items() if status in (BusStatus.OK, BusStatus.GARBLED)}
@@ -205,7 +210,9 @@ class ServoBus(Closing):
         """
         out, alarm = ffi.new("uint8_t[32]"), ffi.new("uint8_t *")
         size = check_int("size", size, 1, 32)
-        status = lib.tl_bus_read(self._bus, self._id(id), check_int("address", address, 0, 65535), size, out, alarm)
+        status = lib.tl_bus_read(
+            self._bus, self.checked_id(id), check_int("address", address, 0, 65535), size, out, alarm
+        )
         self._check(f"read {address} of {id}", status, alarm[0])
         return bytes(ffi.buffer(out, size))
 
@@ -218,7 +225,7 @@ class ServoBus(Closing):
         alarm = ffi.new("uint8_t *")
         call = lib.tl_bus_reg_write if registered else lib.tl_bus_write
         address = check_int("address", address, 0, 65535)
-        status = call(self._bus, self._id(id), address, bytes(data), len(data), alarm)
+        status = call(self._bus, self.checked_id(id), address, bytes(data), len(data), alarm)
         self._check(f"write {address} of {id}", status, alarm[0])
         return int(alarm[0])
 
@@ -257,7 +264,7 @@ class ServoBus(Closing):
         Raises:
             BusError: no answer, or another family.
         """
-        self._check(f"reboot {id}", lib.tl_bus_reboot(self._bus, self._id(id), ffi.NULL))
+        self._check(f"reboot {id}", lib.tl_bus_reboot(self._bus, self.checked_id(id), ffi.NULL))
 
     def sync_read(self, ids: Sequence[int], *names: str, fast: bool = False) -> list[ServoValue]:
         """Read registers of several servos with one question.
@@ -273,16 +280,16 @@ class ServoBus(Closing):
         Raises:
             BusError: the port is gone, or this family cannot.
         """
-        begin, size = self._span(names)
+        begin, size = self.span(names)
         servos = ffi.new(f"tl_bus_servo[{len(ids)}]")
         pointers = ffi.new(f"tl_bus_servo *[{len(ids)}]", [servos + at for at in range(len(ids))])
         for at, id in enumerate(ids):
-            servos[at].id = self._id(id)
+            servos[at].id = self.checked_id(id)
         call = lib.tl_bus_fast_sync_read if fast else lib.tl_bus_sync_read
         status = BusStatus(call(self._bus, begin, size, pointers, len(ids)))
         if status in (BusStatus.GONE, BusStatus.INVALID, BusStatus.ECHO):
             raise BusError(f"{self.port.url}: sync read", status)
-        return [self._result(servo, begin, names) for servo in servos]
+        return [self.value_of(servo, begin, names) for servo in servos]
 
     def sync_write(self, register: str, values: dict[int, float]) -> None:
         """Write a register of several servos, in SI units, with one packet; there is no answer.
@@ -293,7 +300,7 @@ class ServoBus(Closing):
         """
         reg = self._register(register)
         data = b"".join(self._coded(register, value) for value in values.values())
-        ids = bytes(self._id(id) for id in values)
+        ids = bytes(self.checked_id(id) for id in values)
         self._check("sync write", lib.tl_bus_sync_write(self._bus, reg.address, reg.size, ids, data, len(ids)))
 
     def torque_off(self) -> None:
@@ -310,7 +317,8 @@ class ServoBus(Closing):
         if status != BusStatus.OK:
             raise BusError(f"{self.port.url}: {what}", BusStatus(status), alarm)
 
-    def _id(self, id: int) -> int:
+    def checked_id(self, id: int) -> int:
+        """An id, checked to be 0 to 252."""
         return check_int("id", id, 0, ID_MAX)
 
     def _register(self, name: str) -> Any:
@@ -334,7 +342,8 @@ class ServoBus(Closing):
             raise ConfigError(f"{name} = {value} {unit}: must be finite, and within the range of the register")
         return self._put(name, steps[0])
 
-    def _span(self, names: Sequence[str]) -> tuple[int, int]:
+    def span(self, names: Sequence[str]) -> tuple[int, int]:
+        """Address and number of the bytes from the first to the last of some registers."""
         regs = [self._register(name) for name in names]
         if not regs:
             raise ConfigError("names: at least one register")
@@ -342,7 +351,8 @@ class ServoBus(Closing):
         size = max(reg.address + reg.size for reg in regs) - begin
         return begin, check_int("bytes from the first to the last register", size, 1, 32)
 
-    def _result(self, servo: Any, begin: int, names: Sequence[str]) -> ServoValue:
+    def value_of(self, servo: Any, begin: int, names: Sequence[str]) -> ServoValue:
+        """What a tl_bus_servo holds, whose data begin at an address."""
         values = None
         if servo.fresh:
             data = bytes(ffi.buffer(servo.data, servo.size))

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE /* ppoll */
-#include "firmware_bridge/boards/guard/port.h"
+#include "firmware_bridge/boards/bus_server/port.h"
 
 #include <errno.h>
 #include <fcntl.h>

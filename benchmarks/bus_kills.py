@@ -1,0 +1,79 @@
+"""Kill or stop the control process of a servo bus, and measure when the servos are in their safe behaviour.
+
+    python -m benchmarks.bus_kills --kills 1000
+
+One server and one emulated bus for all kills; each control process arms, drives three joints and is ended by SIGKILL or
+SIGSTOP in turn at a random moment. Measured from the signal until the joint whose safe behaviour is off has no torque,
+by the emulated servo's register; the TTL and one period of the bus are the bound that the server keeps on a host
+that gives it a processor. Then all joints have to arrive: hold, off, end of the ramp.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import click
+
+
+def ended(port: str, family: str, number: signal.Signals, wait_s: float) -> tuple[int, float]:
+    """Forks a control process, ends it while it drives; its pid and the time of the signal."""
+    from bus_control import main as drive
+
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.dup2(writing, 1)
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+        drive(port, family, "given")
+        os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        assert told.readline(), "the control process has ended"
+    time.sleep(wait_s)
+    at_s = time.monotonic()
+    os.kill(pid, number)
+    return pid, at_s
+
+
+@click.command()
+@click.option("--kills", type=click.IntRange(1), default=1000, show_default=True)
+@click.option("--family", type=click.Choice(["feetech", "dynamixel", "scs"]), default="feetech", show_default=True)
+def main(kills: int, family: str) -> None:
+    """Measure the time from the end of a control process to the safe behaviour of the servos."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+    from bus_control import PERIOD_S, TTL_MS, served
+    from test_bus_server import OFF, is_safe, until
+
+    import rtu_edge
+    from rtu_edge.device.emulated_bus import EmulatedBus
+
+    assert rtu_edge.connect
+    rng, times, unsafe = random.Random(0), [], 0
+    with EmulatedBus(family, servos=3) as bus, served(bus) as server:
+        for kill in range(kills):
+            number = signal.SIGKILL if kill % 2 == 0 else signal.SIGSTOP
+            pid, at_s = ended(server.port, family, number, rng.random() * 0.1)
+            while bus.register(OFF, "TORQUE") != 0 and time.monotonic() - at_s < 10:
+                time.sleep(0.0005)
+            times.append(time.monotonic() - at_s)
+            unsafe += not until(lambda: is_safe(bus))
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    times.sort()
+    bound_s = TTL_MS * 1e-3 + PERIOD_S
+    late = sum(one > bound_s for one in times)
+    click.echo(
+        f"{family}: {kills} control processes ended; not safe: {unsafe}; torque off after"
+        f" {times[len(times) // 2] * 1e3:.0f} ms (median), {times[-1] * 1e3:.0f} ms (largest); TTL and a period are"
+        f" {bound_s * 1e3:.0f} ms, later than that {late}"
+    )
+    sys.exit(unsafe != 0)
+
+
+if __name__ == "__main__":
+    main()

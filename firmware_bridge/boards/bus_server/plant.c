@@ -1,0 +1,308 @@
+#include "firmware_bridge/boards/bus_server/plant.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "firmware_bridge/protocol/bytes.h"
+
+enum { WATCHDOG_STEP_MS = 20, WATCHDOG_MAX = 127, LOG_ERROR = 3 };
+
+static const tl_register *reg(const tl_bus_server *server, int role) { return &server->bus->family->registers[role]; }
+
+static bool big_endian(const tl_bus_server *server) { return server->bus->family->big_endian; }
+
+static float not_a_number(void) { return tl_f32_from_bits(0x7FC00000u); }
+
+/* First byte and number of bytes from the first to the last of the registers that are read. */
+static void span(const tl_bus_server *server, uint16_t *address, uint8_t *n) {
+    const int roles[3] = {TL_REG_POSITION, TL_REG_SPEED, TL_REG_LOAD};
+    const bool wanted[3] = {true, server->options.with_speed, server->options.with_load};
+    uint16_t end = 0;
+    *address = UINT16_MAX;
+    for (int i = 0; i < 3; i++) {
+        const tl_register *one = reg(server, roles[i]);
+        if (!wanted[i]) continue;
+        if (one->address < *address) *address = one->address;
+        if (one->address + one->size > end) end = (uint16_t)(one->address + one->size);
+    }
+    *n = (uint8_t)(end - *address);
+}
+
+/* A register in what the last answer has brought, in SI units. */
+static float measured(const tl_bus_server *server, uint8_t i, int role) {
+    const tl_bus_servo *servo = &server->servos[i];
+    const tl_register *one = reg(server, role);
+    return (float)tl_register_get(one, big_endian(server), servo->data + (one->address - servo->address)) * one->unit;
+}
+
+static bool known(const tl_bus_server *server, uint8_t i) {
+    const tl_bus_servo *servo = &server->servos[i];
+    return servo->at_us != 0 && server->silent[i] <= server->options.stale_cycles;
+}
+
+static float position(const tl_bus_server *server, uint8_t i) {
+    const tl_joint *joint = &server->options.joints[i];
+    return joint->sign * (measured(server, i, TL_REG_POSITION) - joint->zero_rad);
+}
+
+static void give_reason(tl_bus_server *server, uint8_t i, const char *what, unsigned number) {
+    const tl_joint *joint = &server->options.joints[i];
+    (void)snprintf(server->reason, sizeof server->reason, "%s (servo %u): %s", joint->name, joint->id, what);
+    if (number == 0) return;
+    const size_t n = strlen(server->reason);
+    (void)snprintf(server->reason + n, sizeof server->reason - n, " %#04x", number);
+}
+
+static bool alarmed(const tl_bus_server *server, uint8_t i) {
+    return (server->servos[i].alarm & (uint8_t)~server->options.ignored) != 0;
+}
+
+static void poll(tl_bus_server *server) {
+    uint16_t address;
+    uint8_t n;
+    span(server, &address, &n);
+    const tl_bus_status status = tl_bus_poll(server->bus, address, n, server->options.fast, server->servos,
+                                             server->options.count, server->cycle++);
+    if (status == TL_BUS_GONE && !server->gone) {
+        server->gone = true;
+        (void)snprintf(server->reason, sizeof server->reason, "the port of the servo bus is closed or unplugged");
+    }
+    for (uint8_t i = 0; i < server->options.count; i++) {
+        const bool was_known = known(server, i);
+        if (server->servos[i].fresh)
+            server->silent[i] = 0;
+        else if (server->silent[i] < UINT8_MAX)
+            server->silent[i]++;
+        if (was_known && !known(server, i)) give_reason(server, i, "no answer", 0);
+        if (server->live && server->servos[i].fresh && alarmed(server, i))
+            give_reason(server, i, "alarm", server->servos[i].alarm);
+    }
+}
+
+/* Writes a register of each joint for which `which` is set; values in SI units of the servo, or numbers. */
+static bool write_steps(tl_bus_server *server, int role, const int64_t *steps, const bool *which) {
+    const tl_register *one = reg(server, role);
+    uint8_t ids[TL_JOINTS_MAX], bytes[4 * TL_JOINTS_MAX];
+    size_t n = 0;
+    for (uint8_t i = 0; i < server->options.count; i++) {
+        if (!which[i] || !tl_register_put(one, steps[i], big_endian(server), bytes + n * one->size)) continue;
+        ids[n++] = server->options.joints[i].id;
+    }
+    return n == 0 || tl_bus_sync_write(server->bus, one->address, one->size, ids, bytes, n) == TL_BUS_OK;
+}
+
+static bool read_steps(tl_bus_server *server, uint8_t i, int role, int64_t *steps) {
+    const tl_register *one = reg(server, role);
+    uint8_t bytes[4];
+    if (tl_bus_read(server->bus, server->options.joints[i].id, one->address, one->size, bytes, NULL) != TL_BUS_OK)
+        return false;
+    *steps = tl_register_get(one, big_endian(server), bytes);
+    return true;
+}
+
+/* Goals of the joints that have torque. */
+static void write_goals(tl_bus_server *server, const float *u) {
+    int64_t steps[TL_JOINTS_MAX] = {0};
+    bool which[TL_JOINTS_MAX] = {false};
+    for (uint8_t i = 0; i < server->options.count; i++) {
+        const tl_joint *joint = &server->options.joints[i];
+        const float at = joint->zero_rad + joint->sign * u[i];
+        which[i] = server->torque[i] && tl_register_steps(reg(server, TL_REG_GOAL_POSITION), at, &steps[i]);
+    }
+    (void)write_steps(server, TL_REG_GOAL_POSITION, steps, which);
+}
+
+/* Bus Watchdog of all joints: cleared, set, and read back. */
+static bool watch(tl_bus_server *server) {
+    int64_t steps[TL_JOINTS_MAX] = {0}, found = 0;
+    bool all[TL_JOINTS_MAX];
+    const int64_t watchdog_time = (server->options.watchdog_ms + WATCHDOG_STEP_MS - 1) / WATCHDOG_STEP_MS;
+    if (reg(server, TL_REG_WATCHDOG)->size == 0 || watchdog_time == 0) return true;
+    for (uint8_t i = 0; i < server->options.count; i++) all[i] = true;
+    (void)write_steps(server, TL_REG_WATCHDOG, steps, all);
+    for (uint8_t i = 0; i < server->options.count; i++)
+        steps[i] = watchdog_time < WATCHDOG_MAX ? watchdog_time : WATCHDOG_MAX;
+    (void)write_steps(server, TL_REG_WATCHDOG, steps, all);
+    for (uint8_t i = 0; i < server->options.count; i++) {
+        if (read_steps(server, i, TL_REG_WATCHDOG, &found) && found == steps[i]) continue;
+        give_reason(server, i, "Bus Watchdog cannot be set", 0);
+        return false;
+    }
+    return true;
+}
+
+/* Torque on at the position where each joint is; read back. */
+static bool enable(tl_bus_server *server) {
+    int64_t here[TL_JOINTS_MAX] = {0}, on[TL_JOINTS_MAX], found = 0;
+    bool which[TL_JOINTS_MAX];
+    for (uint8_t i = 0; i < server->options.count; i++) {
+        which[i] = !server->torque[i];
+        on[i] = 1;
+        if (!known(server, i)) return false;
+        here[i] = tl_register_get(
+            reg(server, TL_REG_POSITION), big_endian(server),
+            server->servos[i].data + (reg(server, TL_REG_POSITION)->address - server->servos[i].address));
+    }
+    if (!watch(server)) return false;
+    (void)write_steps(server, TL_REG_GOAL_POSITION, here, which);
+    (void)write_steps(server, TL_REG_TORQUE, on, which);
+    for (uint8_t i = 0; i < server->options.count; i++) {
+        if (which[i] && !(read_steps(server, i, TL_REG_TORQUE, &found) && found == 1)) {
+            give_reason(server, i, "torque cannot be enabled", 0);
+            return false;
+        }
+        server->torque[i] = true;
+        server->releasing[i] = false;
+    }
+    return true;
+}
+
+/* Torque off for the joints whose safe behaviour it is; in each period again until the register confirms it. */
+static void release(tl_bus_server *server) {
+    int64_t off[TL_JOINTS_MAX] = {0};
+    bool which[TL_JOINTS_MAX] = {false};
+    bool any = false;
+    for (uint8_t i = 0; i < server->options.count; i++) {
+        if (server->options.joints[i].safe != TL_SAFE_OFF) continue;
+        which[i] = server->torque[i] || server->releasing[i];
+        any = any || which[i];
+        if (server->torque[i]) server->releasing[i] = true;
+        server->torque[i] = false;
+    }
+    if (any) (void)write_steps(server, TL_REG_TORQUE, off, which);
+}
+
+/* One question per period: has a joint that was released lost its torque? */
+static void confirm(tl_bus_server *server) {
+    int64_t found = 1;
+    for (uint8_t k = 0; k < server->options.count; k++) {
+        const uint8_t i = (uint8_t)((server->cycle + k) % server->options.count);
+        if (!server->releasing[i] || server->servos[i].misses != 0) continue;
+        if (read_steps(server, i, TL_REG_TORQUE, &found) && found == 0) server->releasing[i] = false;
+        return;
+    }
+}
+
+static void guard_apply(void *state, const float *u, bool live) {
+    tl_bus_server *server = (tl_bus_server *)state;
+    server->failed = server->failed && live;
+    server->live = live;
+    memcpy(server->goals, u, server->options.count * sizeof *u);
+    if (!live) release(server);
+}
+
+/* Sends a reason to the host. */
+static void report(tl_bus_server *server) {
+    if (server->reason[0] == '\0' || server->bridge == NULL) return;
+    const uint64_t now_us = server->bus->wire.now_us(server->bus->wire.self);
+    tl_bridge_log(server->bridge, LOG_ERROR, server->reason, strlen(server->reason), now_us);
+    server->reason[0] = '\0';
+}
+
+static tl_plant_result guard_step(void *state, const float *u) {
+    tl_bus_server *server = (tl_bus_server *)state;
+    bool ready = true;
+    for (uint8_t i = 0; i < server->options.count; i++) ready = ready && server->torque[i];
+    if (server->live && !ready && !server->failed) server->failed = !enable(server);
+    if (!server->failed) write_goals(server, u);
+    if (!server->live) confirm(server);
+    poll(server);
+    report(server);
+    return (tl_plant_result){0.0f, false, false};
+}
+
+static void guard_observe(const void *state, float *x) {
+    const tl_bus_server *server = (const tl_bus_server *)state;
+    size_t at = 0;
+    for (uint8_t i = 0; i < server->options.count; i++) {
+        const tl_joint *joint = &server->options.joints[i];
+        const bool good = known(server, i) && !server->failed && !server->gone && !(server->live && alarmed(server, i));
+        x[at++] = good ? position(server, i) : not_a_number();
+        if (server->options.with_speed)
+            x[at++] = good ? joint->sign * measured(server, i, TL_REG_SPEED) : not_a_number();
+        if (server->options.with_load) x[at++] = good ? joint->sign * measured(server, i, TL_REG_LOAD) : not_a_number();
+    }
+}
+
+static void guard_reset(void *state, uint32_t seed) {
+    (void)state; /* moves nothing: a host homes the joints */
+    (void)seed;
+}
+
+bool tl_bus_server_limp(const void *state, uint8_t i, float *u) {
+    const tl_bus_server *server = (const tl_bus_server *)state;
+    if (server->torque[i] || server->servos[i].at_us == 0) return false;
+    *u = position(server, i);
+    return true;
+}
+
+/* A row of the data sheet. An observation of a servo that turns more than once is within 100 turns. */
+static void add_row(tl_bus_server *server, uint8_t *n, uint8_t i, const char *kind, int role, uint8_t row_role,
+                    float bound) {
+    tl_plant_row *row = &server->rows[*n];
+    char *name = server->names[*n];
+    const size_t length = strlen(server->options.joints[i].name), more = strlen(kind);
+    memcpy(name, server->options.joints[i].name, length);
+    name[length] = '_';
+    memcpy(name + length + 1, kind, more + 1);
+    *row = (tl_plant_row){server->names[*n], reg(server, role)->unit_name, -bound, bound, TL_SAFE_NONE, 0.0f};
+    server->roles[(*n)++] = row_role;
+}
+
+static void make_sheet(tl_bus_server *server) {
+    const bool is_dynamixel = server->bus->family->protocol == TL_BUS_DYNAMIXEL;
+    uint8_t n = 0;
+    for (uint8_t i = 0; i < server->options.count; i++) {
+        add_row(server, &n, i, "position", TL_REG_POSITION, TL_ROW_POSITION, 630.0f);
+        if (server->options.with_speed) add_row(server, &n, i, "speed", TL_REG_SPEED, TL_ROW_VELOCITY, 60.0f);
+        if (server->options.with_load)
+            add_row(server, &n, i, "load", TL_REG_LOAD, is_dynamixel ? TL_ROW_CURRENT : TL_ROW_ANY, 10.0f);
+    }
+    for (uint8_t i = 0; i < server->options.count; i++) {
+        const tl_joint *joint = &server->options.joints[i];
+        server->rows[n + i] =
+            (tl_plant_row){joint->name, "rad", joint->min_rad, joint->max_rad, joint->safe, joint->safe_rad};
+        server->slew[i] = joint->slew_rad;
+    }
+    server->sheet = (tl_plant_sheet){.name = "servo bus",
+                                     .period_us = server->options.period_us,
+                                     .observation_size = n,
+                                     .action_size = server->options.count,
+                                     .rows = server->rows,
+                                     .roles = server->roles,
+                                     .title = server->bus->family->title,
+                                     .simulated = server->options.simulated};
+    server->plant = (tl_plant){.sheet = &server->sheet,
+                               .reset = guard_reset,
+                               .step = guard_step,
+                               .observe = guard_observe,
+                               .state_bytes = sizeof *server,
+                               .apply = guard_apply};
+}
+
+bool tl_bus_server_init(tl_bus_server *server, const tl_bus_server_options *options, tl_bus *bus) {
+    memset(server, 0, sizeof *server);
+    server->options = *options;
+    server->bus = bus;
+    for (uint8_t i = 0; i < options->count; i++) server->servos[i].id = options->joints[i].id;
+    make_sheet(server);
+    for (int attempt = 0; attempt < 3; attempt++) poll(server);
+    if (server->gone) return false;
+    for (uint8_t i = 0; i < options->count; i++) {
+        int64_t torque = 0, mode = bus->family->position_mode;
+        const bool has_mode = reg(server, TL_REG_MODE)->size != 0;
+        if (server->servos[i].at_us == 0 || !read_steps(server, i, TL_REG_TORQUE, &torque) ||
+            (has_mode && !read_steps(server, i, TL_REG_MODE, &mode))) {
+            give_reason(server, i, "no answer", 0);
+            return false;
+        }
+        if (mode != bus->family->position_mode) {
+            give_reason(server, i, "not in position mode: mode", (unsigned)mode);
+            return false;
+        }
+        /* A joint that holds by another program's doing stays as it is until the first command. */
+        server->torque[i] = torque != 0 && options->joints[i].safe == TL_SAFE_OFF;
+    }
+    server->reason[0] = '\0';
+    return true;
+}

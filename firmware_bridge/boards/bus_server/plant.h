@@ -1,0 +1,64 @@
+/* A servo bus as a plant of the bridge: positions in, goals out, each joint with its own safe behaviour.
+ *
+ * Torque is enabled only by the first command of a session, at the position where the joint is. Without a command in
+ * force a joint with the safe behaviour off loses its torque at once, and again in each period until its register
+ * confirms it; hold and ramp keep the torque that they have, and never enable it. A servo that has not answered for
+ * some periods, or that reports an alarm, gives an observation that is not finite, which ends the session. */
+#pragma once
+
+#include "firmware_bridge/bridge/bridge.h"
+#include "firmware_bridge/bus/bus.h"
+
+enum { TL_JOINTS_MAX = 18, TL_JOINT_NAME = 24 };
+
+typedef struct {
+    char name[TL_JOINT_NAME]; /* of the actuator; the observations append _position, _speed, _load to it */
+    uint8_t id;
+    float zero_rad; /* position of the servo where the joint is at 0 */
+    float sign;     /* 1, or -1: the joint turns against the servo */
+    float min_rad, max_rad;
+    float slew_rad; /* largest change of the goal per period */
+    uint8_t safe;   /* TL_SAFE_HOLD, TL_SAFE_RAMP, TL_SAFE_OFF */
+    float safe_rad;
+} tl_joint;
+
+typedef struct {
+    uint32_t period_us;
+    bool simulated;
+    bool fast; /* fast sync read */
+    bool with_speed, with_load;
+    uint8_t ignored;      /* alarm bits that do not end a session */
+    uint8_t stale_cycles; /* periods without an answer that are tolerated */
+    uint16_t watchdog_ms; /* of Bus Watchdog: at least the TTL; 0: none; Dynamixel */
+    uint8_t count;
+    tl_joint joints[TL_JOINTS_MAX];
+} tl_bus_server_options;
+
+typedef struct {
+    tl_bus_server_options options;
+    tl_bus *bus;
+    tl_plant plant;
+    tl_plant_sheet sheet;
+    tl_plant_row rows[3 * TL_JOINTS_MAX + TL_JOINTS_MAX];
+    uint8_t roles[3 * TL_JOINTS_MAX];
+    char names[3 * TL_JOINTS_MAX][TL_JOINT_NAME + 10];
+    float slew[TL_JOINTS_MAX];
+    tl_bus_servo servos[TL_JOINTS_MAX];
+    uint8_t silent[TL_JOINTS_MAX]; /* periods without an answer */
+    bool torque[TL_JOINTS_MAX];    /* as far as is known */
+    bool releasing[TL_JOINTS_MAX]; /* torque off was written, and is not confirmed */
+    float goals[TL_JOINTS_MAX];
+    bool live;   /* a command is in force */
+    bool failed; /* torque could not be enabled: no observation until commands end */
+    bool gone;   /* the port is closed or unplugged */
+    uint32_t cycle;
+    tl_bridge *bridge; /* receives reasons as log lines, before the STATE that they explain; NULL: none yet */
+    char reason[160];  /* why a session ended or could not begin; "": nothing new */
+} tl_bus_server;
+
+/* Reads where all joints are and prepares the data sheet. False: a servo does not answer, or the options do not fit
+ * (see reason). bus and server must outlive the bridge. */
+bool tl_bus_server_init(tl_bus_server *server, const tl_bus_server_options *options, tl_bus *bus);
+
+/* config.limp. */
+bool tl_bus_server_limp(const void *server, uint8_t i, float *u);

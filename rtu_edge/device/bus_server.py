@@ -1,0 +1,235 @@
+"""The owner of a servo bus: a process in C that serves the servos as a device (firmware_bridge/boards/bus_server).
+
+It owns the port, writes all goals and keeps the rules of a device: sessions, TTL, limits, ESTOP. When this process is
+late, stopped or killed, the joints go to their safe behaviour. Its port is that of any device:
+
+    with BusServer("/dev/serial/by-id/usb-...", "feetech", joints) as server, rtu.connect(server, ...) as robot: ...
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import re
+import selectors
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rtu_edge._base.closing import Closing
+from rtu_edge._base.errors import ConfigError, DeviceError
+from rtu_edge._base.files import PACKAGE
+from rtu_edge._base.validation import check_int, check_number
+from rtu_edge.device.emulated_bus import EmulatedBus
+from rtu_edge.device.ports import DEFAULT_BAUD, open_port
+from rtu_edge.device.schema import Safe
+from rtu_edge.device.servo_bus import ServoBus
+
+__all__ = ["BusServer", "Joint"]
+
+JOINTS_MAX = 18
+SAFES = {Safe.HOLD: "hold", Safe.RAMP: "ramp", Safe.OFF: "off"}
+_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,13}")
+_LEAVE_S = 60.0  # a ramp may take so long
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A joint that one servo drives.
+
+    Args:
+        name: letters, digits and "_", at most 14.
+        id: of the servo, 0 to 252.
+        min_rad, max_rad: range of the goal, rad.
+        slew_rad_s: largest speed of the goal, rad/s.
+        safe: what the joint does without a command: HOLD the goal, RAMP to safe_rad, or OFF, without torque.
+        safe_rad: rad, within the range; of RAMP.
+        zero_rad: position of the servo, in rad of its register, where the joint is at 0.
+        reverse: the joint turns against the servo.
+    """
+
+    name: str
+    id: int
+    min_rad: float
+    max_rad: float
+    slew_rad_s: float
+    safe: Safe
+    safe_rad: float = 0.0
+    zero_rad: float = math.pi
+    reverse: bool = False
+
+    def check(self, who: str) -> None:
+        """Check the fields.
+
+        Raises:
+            ConfigError: an invalid one: its name, value, and allowed values.
+        """
+        if not _NAME.fullmatch(self.name):
+            raise ConfigError(f'{who}.name = "{self.name}": a letter, then at most 13 letters, digits or "_"')
+        check_int(f"{who}.id", self.id, 0, 252)
+        check_number(f"{who}.min_rad", self.min_rad, -600.0, 600.0)
+        check_number(f"{who}.max_rad", self.max_rad, -600.0, 600.0)
+        if not self.min_rad < self.max_rad:
+            raise ConfigError(f"{who}.max_rad = {self.max_rad}: must be above min_rad, {self.min_rad}")
+        check_number(f"{who}.slew_rad_s", self.slew_rad_s, 1e-3, 100.0)
+        check_number(f"{who}.zero_rad", self.zero_rad, -600.0, 600.0)
+        if self.safe not in SAFES:
+            raise ConfigError(f"{who}.safe = {self.safe!r}: must be one of HOLD, RAMP, OFF")
+        if not self.min_rad <= self.safe_rad <= self.max_rad:
+            raise ConfigError(
+                f"{who}.safe_rad = {self.safe_rad}: must be within {self.min_rad} to {self.max_rad}, the joint's range"
+            )
+
+
+class BusServer(Closing):
+    """A server process on a servo bus. Closing brings the joints to their safe behaviour and ends it.
+
+    Args:
+        bus: path of the port, or an EmulatedBus, with which nothing real moves.
+        family: "feetech", "scs" or "dynamixel"; of an EmulatedBus its own.
+        joints: 1 to 18, each with an id and a name of its own.
+        baud: bits per second.
+        period_s: s, 0.001 to 1; one sync write and one sync read per period.
+        ttl_max_ms: longest time to live of a command, 1 to 60000. Bus Watchdog of Dynamixels is set to it.
+        observe: what is observed of each joint: "position" always, "speed" and "load" where they are named.
+        fast: with the fast sync read of Dynamixel.
+        latency_us, return_delay_us: of the bus (ServoBus).
+        ignore_alarms: bits of a servo's error that do not end a session.
+        link: path of a symbolic link to the server's port, for a fixed name.
+
+    Raises:
+        ConfigError: an argument out of range.
+        DeviceError: the port cannot be opened, another process holds it too, or a servo does not answer.
+    """
+
+    def __init__(
+        self,
+        bus: str | os.PathLike[str] | EmulatedBus,
+        family: str = "feetech",
+        joints: Sequence[Joint] = (),
+        *,
+        baud: int = DEFAULT_BAUD,
+        period_s: float = 0.01,
+        ttl_max_ms: int = 200,
+        observe: Sequence[str] = ("position",),
+        fast: bool = False,
+        latency_us: int = 2000,
+        return_delay_us: int = 500,
+        ignore_alarms: int = 0,
+        link: str | os.PathLike[str] | None = None,
+    ) -> None:
+        emulated = isinstance(bus, EmulatedBus)
+        url = bus.port if isinstance(bus, EmulatedBus) else os.fspath(bus)
+        family = bus.family if isinstance(bus, EmulatedBus) else family
+        check_number("period_s", period_s, 0.001, 1.0)
+        _check_joints(joints)
+        if unknown := set(observe) - {"position", "speed", "load"}:
+            raise ConfigError(f"observe: {', '.join(sorted(unknown))}: must be of position, speed, load")
+        options = {
+            "--family": family,
+            "--baud": baud,
+            "--period-us": round(period_s * 1e6),
+            "--latency-us": check_int("latency_us", latency_us, 0, 1_000_000),
+            "--return-delay-us": check_int("return_delay_us", return_delay_us, 0, 100_000),
+            "--ttl-max-ms": check_int("ttl_max_ms", ttl_max_ms, 1, 60_000),
+            "--ignore-alarms": check_int("ignore_alarms", ignore_alarms, 0, 255),
+        }
+        flags = ["--fast"] * fast + ["--simulated"] * emulated + [f"--{each}" for each in observe if each != "position"]
+        if link is not None:
+            options["--pty-link"] = os.fspath(link)
+        self._process: subprocess.Popen[bytes] | None = None
+        command = [str(PACKAGE / "bin" / "tl_bus_server"), "--until-eof", *flags]
+        for name, value in options.items():
+            command += [name, str(value)]
+        for joint in joints:
+            command += ["--joint", _joint(joint, period_s)]
+        with open_port(url, baud) as port:
+            with ServoBus(port, family, baud, latency_us=latency_us, return_delay_us=return_delay_us) as asked:
+                if others := asked.other_holders():
+                    raise DeviceError(f"{url}: another program holds it too: {' and '.join(others)}; end it first")
+                command += ["--echo"] * asked.echo
+            self._start([*command, "--fd", str(port.fileno())], port.fileno())
+        try:
+            self.port = self._read_port(url)
+        except DeviceError:
+            self.close()
+            raise
+
+    def _start(self, command: list[str], fd: int) -> None:
+        try:
+            # A session of its own: Ctrl-C on the terminal is for the control process alone.
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                pass_fds=[fd],
+            )
+        except OSError as error:
+            raise DeviceError(f"{command[0]}: cannot be started: {error.strerror}") from error
+
+    def _read_port(self, url: str) -> str:
+        process = self._process
+        assert process is not None and process.stdout is not None and process.stderr is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            line = process.stdout.readline() if selector.select(timeout=10) else b""
+        if line:
+            return line.decode().strip()
+        process.kill()
+        complaint = process.stderr.read().decode(errors="replace").strip().removeprefix("tl_bus_server: ")
+        raise DeviceError(f"{url}: {complaint or 'no answer of the server within 10 s'}")
+
+    @property
+    def pid(self) -> int:
+        """Process id of the server.
+
+        Raises:
+            DeviceError: it is closed.
+        """
+        if self._process is None:
+            raise DeviceError("the server is closed")
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """False once the server has ended, for any reason."""
+        return self._process is not None and self._process.poll() is None
+
+    def close(self) -> None:
+        """End the server, which first brings the joints to their safe behaviour; a second call does nothing."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        give_up_s = time.monotonic() + _LEAVE_S
+        while process.poll() is None and time.monotonic() < give_up_s:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.5)
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def _check_joints(joints: Sequence[Joint]) -> None:
+    if not 1 <= len(joints) <= JOINTS_MAX:
+        raise ConfigError(f"joints: {len(joints)}; must be 1 to {JOINTS_MAX}")
+    for at, joint in enumerate(joints):
+        joint.check(f"joints[{at}]")
+    for what in ("id", "name"):
+        values = [getattr(joint, what) for joint in joints]
+        if len(set(values)) != len(values):
+            raise ConfigError(f"joints: two have the same {what}")
+
+
+def _joint(joint: Joint, period_s: float) -> str:
+    """As the server's command line has it; the safe value of a joint that is off is its middle, never applied."""
+    sign, slew = -1 if joint.reverse else 1, joint.slew_rad_s * period_s
+    numbers = (joint.zero_rad, sign, joint.min_rad, joint.max_rad, slew)
+    return ",".join([joint.name, str(joint.id), *(repr(float(each)) for each in numbers), SAFES[joint.safe],
+                     repr(float(joint.safe_rad))])  # fmt: skip

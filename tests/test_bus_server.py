@@ -1,0 +1,200 @@
+"""The server of a servo bus: what it lets through, and what servos do when the control process is stopped or killed.
+
+How soon they do it is measured by `python -m benchmarks.bus_kills`: here a busy host may take its time.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import bus_control
+import pytest
+from bus_control import PERIOD_S, RAMP_END, TARGETS, ZERO, joints, served
+from toolchain import ROOT
+
+import rtu_edge as rtu
+from rtu_edge._base.errors import ConfigError, DeviceError
+from rtu_edge.device.bus_server import BusServer, Joint
+from rtu_edge.device.emulated_bus import EmulatedBus
+from rtu_edge.device.schema import Safe
+from rtu_edge.loop.robot import Robot
+
+FAMILIES = ("feetech", "dynamixel", "scs")
+HOLD, OFF, RAMP = range(3)
+
+
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+    give_up = time.monotonic() + seconds
+    while not condition() and time.monotonic() < give_up:
+        time.sleep(0.005)
+    return condition()
+
+
+def angle(bus: EmulatedBus, at: int) -> float:
+    return float(bus.servos[at].position_rad) - ZERO[bus.family]
+
+
+def is_safe(bus: EmulatedBus) -> bool:
+    """Each servo in its safe behaviour: holds where it was, without torque, at the end of its ramp."""
+    return (
+        bus.register(HOLD, "TORQUE") == 1
+        and abs(angle(bus, HOLD) - TARGETS[HOLD]) < 0.05
+        and bus.register(OFF, "TORQUE") == 0
+        and bus.register(RAMP, "TORQUE") == 1
+        and abs(angle(bus, RAMP) - RAMP_END) < 0.05
+    )
+
+
+@contextmanager
+def connected(server: BusServer) -> Iterator[Robot]:
+    with rtu.connect(server, reward=lambda x, u: 0.0, ttl_ms=bus_control.TTL_MS) as robot:
+        yield robot
+
+
+def drive(robot: Robot, targets: tuple[float, ...] = TARGETS) -> None:
+    for _ in range(400):
+        x = robot.step(targets)[0]
+        if max(abs(a - b) for a, b in zip(x, targets, strict=True)) < 0.05:
+            return
+    raise AssertionError(f"the joints are at {x}")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_joints_move_and_go_safe_at_the_end(family: str) -> None:
+    with EmulatedBus(family, servos=3) as bus:
+        with served(bus) as server, connected(server) as robot:
+            assert bus.register(HOLD, "TORQUE") == 0
+            drive(robot)
+            assert [bus.register(at, "TORQUE") for at in range(3)] == [1, 1, 1]
+        assert until(lambda: is_safe(bus))
+
+
+@pytest.mark.hazard("bus-host-silent")
+@pytest.mark.parametrize("owner", ["own", "given"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("family", ["feetech", "dynamixel"])
+def test_a_control_process_that_is_killed_or_stopped(family: str, number: signal.Signals, owner: str) -> None:
+    """Owner of the server or not; of a Feetech bus nothing but the server knows that the host is silent."""
+    with EmulatedBus(family, servos=3) as bus:
+        server = served(bus) if owner == "given" else None
+        port = server.port if server is not None else bus.port
+        command = [sys.executable, str(ROOT / "tests/bus_control.py"), port, family, owner]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            try:
+                assert child.stdout.readline() and child.stdout.readline()
+                assert bus.register(OFF, "TORQUE") == 1
+                os.kill(child.pid, number)
+                assert until(lambda: is_safe(bus))
+                goals = int(bus.servos[OFF].goals)
+                time.sleep(5 * PERIOD_S)
+                assert is_safe(bus) and int(bus.servos[OFF].goals) == goals  # none after torque-off
+            finally:
+                child.kill()
+        if server is not None:
+            server.close()
+        assert is_safe(bus)
+
+
+@pytest.mark.hazard("bus-server-killed")
+def test_a_server_that_is_killed_leaves_dynamixels_to_their_watchdog() -> None:
+    with EmulatedBus("dynamixel", servos=3) as bus, served(bus) as server, connected(server) as robot:
+        drive(robot)
+        assert bus.register(HOLD, "WATCHDOG") == bus_control.TTL_MS // 20
+        os.kill(server.pid, signal.SIGKILL)
+        assert until(lambda: [bus.register(at, "WATCHDOG") for at in range(3)] == [-1, -1, -1])
+        with pytest.raises(DeviceError, match="link_lost"):
+            drive(robot, (0.0, 0.0, 0.0))
+
+
+@pytest.mark.hazard("bus-first-command")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_first_command_begins_where_the_joints_are(family: str) -> None:
+    """Joints that were moved by hand, without torque, since the server was started."""
+    with EmulatedBus(family, servos=3) as bus, served(bus) as server, connected(server) as robot:
+        for at, target in enumerate(TARGETS):
+            bus.servos[at].position_rad = ZERO[family] + target
+        assert until(lambda: abs(robot.read()[RAMP] - TARGETS[RAMP]) < 0.01)
+        for _ in range(20):
+            x = robot.step(TARGETS)[0]
+            assert all(abs(a - b) < 0.05 for a, b in zip(x, TARGETS, strict=True))
+
+
+@pytest.mark.hazard("bus-servo-silent")
+def test_a_servo_that_falls_silent_or_reports_an_alarm_ends_the_session() -> None:
+    for change in ("dead", "alarm"):
+        with EmulatedBus("feetech", servos=3) as bus, served(bus) as server, connected(server) as robot:
+            drive(robot)
+            setattr(bus.servos[HOLD], change, 4)
+            with pytest.raises(Exception, match="hold"):
+                for _ in range(200):
+                    robot.step(TARGETS)
+            assert until(lambda bus=bus: bus.register(OFF, "TORQUE") == 0)  # the others go safe
+
+
+def test_an_alarm_that_is_ignored_ends_nothing() -> None:
+    options = {"joints": joints("feetech"), "period_s": PERIOD_S, "latency_us": 20_000}
+    with EmulatedBus("feetech", servos=3) as bus, BusServer(bus, **options, ignore_alarms=4) as server:
+        bus.servos[HOLD].alarm = 4
+        with connected(server) as robot:
+            drive(robot)
+
+
+def test_an_emergency_stop_through_the_server() -> None:
+    from click.testing import CliRunner
+
+    from rtu_edge.cli import cli
+
+    with EmulatedBus("feetech", servos=3) as bus, served(bus) as server:
+        with connected(server) as robot:
+            drive(robot)
+        done = CliRunner().invoke(cli, ["estop", server.port])
+        assert done.exit_code == 0, done.output
+        assert bus.register(OFF, "TORQUE") == 0
+
+
+def test_what_a_server_does_not_begin_with() -> None:
+    with EmulatedBus("feetech", servos=3) as bus:
+        bus.servos[1].dead = 1
+        with pytest.raises(DeviceError, match=r"off \(servo 2\): no answer"):
+            served(bus)
+        bus.servos[1].dead = 0
+        bus.servos[2].table[33] = 1
+        with pytest.raises(DeviceError, match=r"ramp \(servo 3\): not in position mode: mode 0x01"):
+            served(bus)
+        bus.servos[2].table[33] = 0
+        with served(bus), pytest.raises(DeviceError, match="in use by"):
+            served(bus)
+
+
+@pytest.mark.parametrize(
+    ("joint", "message"),
+    [
+        (Joint("a b", 1, -1.0, 1.0, 1.0, Safe.HOLD), 'joints[0].name = "a b"'),
+        (Joint("a", 253, -1.0, 1.0, 1.0, Safe.HOLD), "joints[0].id"),
+        (Joint("a", 1, 1.0, -1.0, 1.0, Safe.HOLD), "joints[0].max_rad = -1.0: must be above min_rad, 1.0"),
+        (Joint("a", 1, -1.0, math.nan, 1.0, Safe.HOLD), "joints[0].max_rad"),
+        (Joint("a", 1, -1.0, 1.0, 0.0, Safe.HOLD), "joints[0].slew_rad_s"),
+        (Joint("a", 1, -1.0, 1.0, 1.0, Safe.DAMP), "must be one of HOLD, RAMP, OFF"),
+        (Joint("a", 1, -1.0, 1.0, 1.0, Safe.RAMP, 1.5), "joints[0].safe_rad = 1.5: must be within -1.0 to 1.0"),
+    ],
+)
+def test_an_invalid_joint_is_named(joint: Joint, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        BusServer("/dev/null", joints=[joint])
+    assert message in str(caught.value)
+
+
+def test_joints_are_different() -> None:
+    one = Joint("a", 1, -1.0, 1.0, 1.0, Safe.HOLD)
+    with pytest.raises(ConfigError, match="two have the same id"):
+        BusServer("/dev/null", joints=[one, Joint("b", 1, -1.0, 1.0, 1.0, Safe.HOLD)])
+    with pytest.raises(ConfigError, match="joints: 0; must be 1 to 18"):
+        BusServer("/dev/null")
