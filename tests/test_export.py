@@ -21,8 +21,8 @@ from reference.policy_oracle import OraclePolicy
 import rtu_edge
 from rtu_edge.device.plants import Plant
 from rtu_edge.learn.onnx import ExportError, OnnxPolicy, drive, export_onnx, probe, verify_onnx
+from rtu_edge.learn.onnx.model import config_hash
 from rtu_edge.learn.onnx.probe import load
-from rtu_edge.learn.onnx.write import config_hash
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_policy_refuses_what_it_cannot_run(tmp_path):
     onnx.save(model, tmp_path / "other.onnx")
     with pytest.raises(ValueError, match="not a policy that rtu_edge has exported"):
         OnnxPolicy(tmp_path / "other.onnx")
-    with pytest.raises(ValueError, match="steps: 0"):
+    with pytest.raises(ValueError, match="steps = 0"):
         verify_onnx(tmp_path / "policy.onnx", agent, steps=0)
 
 

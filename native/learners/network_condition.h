@@ -2,8 +2,8 @@
 // of kIntentional's weight step. docs/math_optimizers.md.
 //
 // condition() is the learning pass of dense layers; a cell's own pass leaves the gradient g alone where other
-// optimizers keep z. What stands there afterwards is z / p, which the next forward pass adds to the weights like any
-// other z. z and the second moment are kept where Adam keeps its two moments.
+// optimizers keep z. Afterwards z / p is there, which the next forward pass adds to the weights like any other z. z and
+// the second moment are kept where Adam keeps its two moments.
 #pragma once
 
 #include "native/learners/network.h"

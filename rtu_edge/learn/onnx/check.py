@@ -13,12 +13,26 @@ from dataclasses import dataclass, field
 __all__ = ["check_model"]
 
 OPERATORS = {
-    *("Abs", "Add", "ArgMax", "Clip", "Concat", "Div", "Equal", "Exp", "Gemm", "Greater", "GreaterOrEqual", "Identity"),
-    *("LeakyRelu", "Less", "LessOrEqual", "MatMul", "Max", "Min", "Mul", "Neg", "Pow", "Reciprocal", "ReduceMean"),
+    *("Abs", "Add", "ArgMax", "Cast", "Clip", "Concat", "DequantizeLinear", "Div", "Equal", "Exp", "Gemm", "Greater"),
+    *(
+        "GreaterOrEqual",
+        "Identity",
+        "LeakyRelu",
+        "Less",
+        "LessOrEqual",
+        "MatMul",
+        "Max",
+        "Min",
+        "Mul",
+        "Neg",
+        "Pow",
+        "Reciprocal",
+        "ReduceMean",
+    ),
     *("ReduceSum", "Relu", "Sigmoid", "Slice", "Softplus", "Sqrt", "Squeeze", "Sub", "Tanh", "Unsqueeze", "Where"),
 }
 _NODES, _CONCATS, _WIDTH = 400, 4, 1 << 17
-_ITEM_BYTES = {1: 4, 6: 4, 7: 8, 9: 1, 11: 8}  # float, int32, int64, bool, double
+_ITEM_BYTES = {1: 4, 3: 1, 6: 4, 7: 8, 9: 1, 11: 8}  # float, int8, int32, int64, bool, double
 
 # Numbers of the fields that are read (onnx.proto3).
 _GRAPH, _FUNCTIONS, _TRAINING = 7, 25, 20
@@ -34,7 +48,7 @@ class _Graph:
     nodes: int = 0
     concats: int = 0
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    multiplied: set[str] = field(default_factory=set)  # second inputs of MatMul and Gemm
+    multiplied: set[str] = field(default_factory=set)  # second inputs of MatMul and Gemm, and what these are made of
     others: set[str] = field(default_factory=set)
 
 
@@ -75,6 +89,8 @@ def _check_node(data: memoryview, graph: _Graph) -> None:
     for number, value in _fields(data):
         if number == _OP_TYPE:
             kind = _text(value)
+            if kind == "Scan":
+                raise ValueError("a model of sequences; only one of steps (sequence=False) can be run step by step")
         elif number == _NODE_INPUT:
             inputs.append(_text(value))
         elif number == _DOMAIN and _text(value) not in ("", "ai.onnx"):
@@ -87,7 +103,7 @@ def _check_node(data: memoryview, graph: _Graph) -> None:
     graph.concats += kind == "Concat"
     if graph.nodes > _NODES or graph.concats > _CONCATS or len(inputs) > 8:
         raise ValueError(f"more than {_NODES} operators, or more than {_CONCATS} of Concat")
-    second = inputs[1:2] if kind in ("MatMul", "Gemm") else []
+    second = inputs[1:2] if kind in ("MatMul", "Gemm") else inputs[:2] if kind == "DequantizeLinear" else []
     graph.multiplied.update(second)
     graph.others.update(name for name in inputs if name not in second)
 
@@ -130,9 +146,11 @@ def _check_input(data: memoryview) -> None:
     """ValueInfo, type 2; Type, tensor_type 1; Tensor, shape 2; Shape, dim 1; Dimension, dim_value 1."""
     sizes: list[int] = []
     for _, kind in _nested(data, 2, 1, 2, 1):
+        named = [_text(value) for number, value in _fields(kind) if number == 2]
         sizes += [value for number, value in _fields(kind) if number == 1 and isinstance(value, int)]
+        sizes += [1 for name in named if name == "N"]  # any number of rows; the policy is given one
     if len(sizes) != 2 or sizes[0] != 1 or not 0 < sizes[1] <= _WIDTH:
-        raise ValueError(f"an input of shape {tuple(sizes)}; 1 by at most {_WIDTH:,} is expected")
+        raise ValueError(f"an input of shape {tuple(sizes)}; 1 or N by at most {_WIDTH:,} is expected")
 
 
 def _nested(data: memoryview, *numbers: int) -> Iterator[tuple[int, memoryview]]:

@@ -53,7 +53,7 @@ class OnnxPolicy:
         except Exception as error:  # onnxruntime's own exceptions share no public base
             raise ValueError(f"{source}: not a model that onnxruntime can run: {_line(error)}") from error
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
-        shapes = {item.name: tuple(item.shape) for item in self._session.get_inputs()}
+        shapes = {item.name: (1, item.shape[1]) for item in self._session.get_inputs()}  # one row, also of any number
         if "observation" not in shapes or "rtu_edge.version" not in self.metadata:
             raise ValueError(f"{source}: not a policy that rtu_edge has exported")
         self.observation_size = int(shapes["observation"][1])

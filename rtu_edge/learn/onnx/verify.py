@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtu_edge._base.packages import need
+from rtu_edge._base.validation import check_int, check_number
+from rtu_edge.learn.onnx.model import config_hash
 from rtu_edge.learn.onnx.policy import OnnxPolicy
-from rtu_edge.learn.onnx.write import config_hash
 
 __all__ = ["Evaluation", "observations_like", "verify_onnx"]
 
@@ -67,7 +68,9 @@ def observations_like(agent: Any, steps: int, seed: int = SEED) -> NDArray[np.fl
     return out
 
 
-def verify_onnx(path: str | os.PathLike[str], agent: Any, steps: int = 1000) -> float:
+def verify_onnx(
+    path: str | os.PathLike[str], agent: Any, steps: int = 1000, *, share_above: float | None = None
+) -> float:
     """Run an exported policy and its agent in parallel.
 
     Both start from a zero state and receive the same observations in one long episode, so that differences can
@@ -77,18 +80,20 @@ def verify_onnx(path: str | os.PathLike[str], agent: Any, steps: int = 1000) -> 
         path: a file written by export_onnx.
         agent: the exported agent, in the state of the export.
         steps: number of steps.
+        share_above: count steps instead: those whose difference is larger. 0 for discrete actions: flipped choices.
 
     Returns:
         The largest difference of the actions, in units of the action's range: 1e-5 or less is rounding; NaN if either
-        output is NaN.
+        output is NaN. With share_above the share of the steps, 0 to 1.
 
     Raises:
-        ValueError: the file is not an exported policy, belongs to another agent, or steps is not positive.
+        ValueError: the file is not an exported policy, belongs to another agent, or an argument is out of range.
         ExportError: onnxruntime cannot be used on this host.
         ModuleNotFoundError: it is not installed; the message has the command to install it.
     """
-    if steps < 1:
-        raise ValueError(f"steps: {steps} is not 1 or more")
+    check_int("steps", steps, 1, 2**31 - 1)
+    if share_above is not None:
+        check_number("share_above", share_above, 0.0, 1.0)
     need("onnxruntime", by="verify_onnx()")
     policy = OnnxPolicy(path)
     expected = config_hash(agent.config)
@@ -109,4 +114,6 @@ def verify_onnx(path: str | os.PathLike[str], agent: Any, steps: int = 1000) -> 
         preceded = policy.preceded(reward, ours)
         ours = policy.predict(x, reward=reward)
         differences.append(policy.difference(ours, native.predict(x, **preceded)))
+    if share_above is not None:
+        return float(np.mean(~(np.array(differences) <= share_above)))
     return float(np.max(differences))  # the built-in max() would lose a NaN
