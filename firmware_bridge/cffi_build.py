@@ -39,10 +39,19 @@ HEADERS = (
 )
 
 
+def sizes() -> dict[str, str]:
+    """The sizes of a host, by name."""
+    text = (HERE / "protocol/sizes.h").read_text()
+    return dict(re.findall(r"#define TL_SIZE_(\w+) TL_SIZES\(\w+, \w+, (\w+)\)", text))
+
+
 def declarations(text: str) -> str:
     """A header without comments, preprocessor lines, the C++ brackets and what only some builds have."""
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
     text = re.sub(r"#ifdef (?:__cplusplus|TL_PLANT_OWN).*?#endif", "", text, flags=re.S)
+    text = re.sub(r"#ifdef __AVR__.*?#else", "", text, flags=re.S)
+    text = re.sub(r"\bTL_(?:ROM|IN_FLASH)\b", "", text)
+    text = re.sub(r"\bTL_SIZE_(\w+)", lambda found: sizes()[found[1]], text)
     return re.sub(r"^#.*(?:\\\n.*)*$", "", text, flags=re.M)
 
 

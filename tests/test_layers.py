@@ -31,7 +31,7 @@ RUNTIME_ROOMS = tuple(f"native/runtime{room}" for room in ("", "/record", "/link
 BELOW_LEARNERS = ("native/core", "native/kernels", "native/cells", "native/optim")
 MAY_INCLUDE: dict[str, tuple[str, ...]] = {
     "firmware_bridge/protocol": (),
-    "firmware_bridge/plants": ("firmware_bridge/protocol/safe.h", "firmware_bridge/protocol/limit.h"),
+    "firmware_bridge/plants": tuple(f"firmware_bridge/protocol/{n}.h" for n in ("flash", "limit", "safe", "sizes")),
     "firmware_bridge/bridge": ("firmware_bridge/protocol", "firmware_bridge/plants"),
     "firmware_bridge/bus": ("firmware_bridge/protocol",),
     "firmware_bridge/boards": (*DEVICE_ROOMS, *LEARN_ROOMS),  # images: above both

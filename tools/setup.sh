@@ -62,6 +62,13 @@ collect_missing() {
     need gcc-arm-none-eabi has arm-none-eabi-g++
     need libnewlib-arm-none-eabi test -e "$(arm-none-eabi-gcc -print-file-name=libc.a 2>/dev/null || echo missing)"
     need qemu-system-arm has qemu-system-arm
+    need qemu-system-misc has qemu-system-avr
+    need gcc-avr has avr-gcc
+    need avr-libc test -e /usr/lib/avr/include/avr/io.h
+    need arduino-core-avr test -e /usr/share/arduino/hardware/arduino/avr/cores/arduino/Arduino.h
+    need libsimavr-dev test -e /usr/include/simavr/sim_avr.h
+    need gcc-riscv64-unknown-elf has riscv64-unknown-elf-gcc
+    need cppcheck has cppcheck
     need clang has clang
     case $(uname -m) in
     aarch64 | arm64) ;; # the ARM tests run natively

@@ -29,7 +29,9 @@ static void close_session(tl_bridge *bridge) {
     bridge->session = 0;
     bridge->lockstep = false;
     bridge->commanded = false;
+#if TL_SIZE_LOCKSTEP
     bridge->cached_size = 0;
+#endif
 }
 
 /* Answers with the reason: an ACK at once; for a command an EVENT with the next STATE, so that a flood of commands gets
@@ -68,7 +70,7 @@ static result ack_again(tl_bridge *bridge, const event *e) {
     return DONE;
 }
 
-static result send_row(tl_bridge *bridge, const event *e) {
+TL_OUT_OF_LINE static result send_row(tl_bridge *bridge, const event *e) {
     tl_describe describe;
     tl_row row;
     tl_frame frame;
@@ -81,7 +83,7 @@ static result send_row(tl_bridge *bridge, const event *e) {
 }
 
 /* The newer of the versions that both ends have. */
-static result send_hello(tl_bridge *bridge, const event *e) {
+TL_OUT_OF_LINE static result send_hello(tl_bridge *bridge, const event *e) {
     tl_hello asked;
     const uint8_t version = tl_hello_unpack(e->frame, &asked) ? asked.proto_ver : 1;
     tl_send_hello(bridge, version < 1 ? 1 : version < TL_PROTO_VERSION ? version : TL_PROTO_VERSION, e->now_us);
@@ -93,7 +95,7 @@ static result send_param(tl_bridge *bridge, const event *e) {
     return status == TL_STATUS_OK ? DONE : refuse(bridge, e, status);
 }
 
-static result command(tl_bridge *bridge, const event *e) {
+TL_OUT_OF_LINE static result command(tl_bridge *bridge, const event *e) {
     tl_cmd cmd;
     bool repeated;
     uint32_t age_us;
@@ -105,7 +107,7 @@ static result command(tl_bridge *bridge, const event *e) {
         tl_send_cached(bridge);
         return STAYED;
     }
-    const uint32_t ttl_us = cmd.ttl_ms * 1000u;
+    const uint32_t ttl_us = (uint32_t)cmd.ttl_ms * 1000u;
     bridge->counters[TL_COUNTER_ACCEPTED]++;
     bridge->commanded = true;
     bridge->cmd_seq = e->frame->seq;
@@ -116,7 +118,7 @@ static result command(tl_bridge *bridge, const event *e) {
     return bridge->lockstep ? THEN_TICK : DONE;
 }
 
-static result arm(tl_bridge *bridge, const event *e) {
+TL_OUT_OF_LINE static result arm(tl_bridge *bridge, const event *e) {
     tl_arm wanted;
     const uint8_t status = tl_check_arm(bridge, e->frame, &wanted);
     if (status != TL_STATUS_OK) return refuse(bridge, e, status);
@@ -146,7 +148,7 @@ static result arm_again(tl_bridge *bridge, const event *e) {
     return STAYED;
 }
 
-static result reset(tl_bridge *bridge, const event *e) {
+TL_OUT_OF_LINE static result reset(tl_bridge *bridge, const event *e) {
     tl_reset wanted;
     if (tl_is_reset_again(bridge, e->frame)) {
         bridge->life_us = e->now_us;
@@ -344,11 +346,10 @@ static uint8_t column(tl_bridge *bridge, const tl_frame *frame) {
 
 void tl_bridge_receive(tl_bridge *bridge, const uint8_t *bytes, size_t n, uint64_t now_us) {
     const uint8_t *p = bytes;
-    tl_frame frame;
     watch(bridge, now_us);
     if (n == 0) return;
-    while (tl_decoder_next(&bridge->rx, &p, bytes + n, &frame))
-        handle(bridge, (event){column(bridge, &frame), &frame, now_us});
+    for (const tl_frame *frame; (frame = tl_decoder_take(&bridge->rx, &p, bytes + n)) != NULL;)
+        handle(bridge, (event){column(bridge, frame), frame, now_us});
     /* In lockstep nothing else would be sent: a host that learns of the damage repeats at once instead of waiting. */
     if (bridge->lockstep) tl_send_events(bridge, now_us);
 }
@@ -382,6 +383,7 @@ bool tl_bridge_init(tl_bridge *bridge, const tl_bridge_config *config, uint64_t 
     if (bridge->config.silence_us == 0) bridge->config.silence_us = TL_SILENCE_US_DEFAULT;
     if (bridge->config.ttl_max_ms == 0) bridge->config.ttl_max_ms = TL_TTL_MAX_MS_DEFAULT;
     if (!sheet->simulated) bridge->config.caps &= (uint16_t)~(TL_CAP_SIMULATED | TL_CAP_LOCKSTEP);
+    if (!TL_SIZE_LOCKSTEP) bridge->config.caps &= (uint16_t)~TL_CAP_LOCKSTEP;
     if (config->plant->reset == NULL || config->plant->step == NULL || config->plant->observe == NULL) return false;
     if (config->send == NULL || sheet->period_us == 0 || sheet->observation_size == 0 || sheet->action_size == 0)
         return false;
@@ -389,7 +391,7 @@ bool tl_bridge_init(tl_bridge *bridge, const tl_bridge_config *config, uint64_t 
     if (!tl_sheet_hash(config, TL_PROTO_VERSION, &bridge->schema_hash) ||
         !tl_sheet_hash(config, 1, &bridge->schema_hash_1))
         return false;
-    bridge->ttl_max_us = bridge->config.ttl_max_ms * 1000u;
+    bridge->ttl_max_us = (uint32_t)bridge->config.ttl_max_ms * 1000u;
     bridge->due_us = now_us;
     bridge->state = TL_STATE_BOOT;
     tl_decoder_init(&bridge->rx);

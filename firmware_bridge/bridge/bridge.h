@@ -176,8 +176,10 @@ typedef struct {
 
     uint32_t counters[TL_COUNTER_COUNT];
     tl_decoder rx;
+#if TL_SIZE_LOCKSTEP
     size_t cached_size; /* lockstep: the last STATE, as sent; 0: none */
     uint8_t cached[TL_WIRE_MAX];
+#endif
 } tl_bridge;
 
 /* Puts the bridge into BOOT and the plant at the start of episode 0; nothing is sent. The first tick, due at once,

@@ -1,7 +1,7 @@
 #include "firmware_bridge/bridge/internal.h"
 #include "firmware_bridge/protocol/bytes.h"
 
-static const tl_plant_row *actuators(const tl_bridge *bridge) {
+static const TL_ROM tl_plant_row *actuators(const tl_bridge *bridge) {
     const tl_plant_sheet *sheet = bridge->config.plant->sheet;
     return sheet->rows + sheet->observation_size;
 }
@@ -21,7 +21,7 @@ float tl_drive_slew(const tl_bridge_config *config, uint8_t i) {
 }
 
 /* The next output of actuator i on command. target is finite. */
-static float commanded(tl_bridge *bridge, const tl_plant_row *row, float slew, uint8_t i) {
+static float commanded(tl_bridge *bridge, const TL_ROM tl_plant_row *row, float slew, uint8_t i) {
     const float target = bridge->target[i];
     const float asked = slewed(clamp(target, row->min, row->max), bridge->applied[i], slew);
     const float v = tl_limits_bound(bridge, i, asked, true, &bridge->limited_by);
@@ -42,7 +42,7 @@ static bool limp(const tl_bridge *bridge, uint8_t i, float *v) {
 /* The next output of an actuator in its safe behaviour, now at from. DAMP differs from OFF in the driver:
  * plant->apply. */
 static float safe(const tl_bridge *bridge, uint8_t i, uint8_t *by) {
-    const tl_plant_row *row = &actuators(bridge)[i];
+    const TL_ROM tl_plant_row *row = &actuators(bridge)[i];
     float v = row->safe_value;
     if (limp(bridge, i, &v)) return v;
     if (row->safe == TL_SAFE_HOLD) v = bridge->applied[i];
@@ -51,7 +51,7 @@ static float safe(const tl_bridge *bridge, uint8_t i, uint8_t *by) {
 }
 
 static void move_outputs(tl_bridge *bridge) {
-    const tl_plant_row *rows = actuators(bridge);
+    const TL_ROM tl_plant_row *rows = actuators(bridge);
     bridge->limited_by = 0;
     for (uint8_t i = 0; i < bridge->config.plant->sheet->action_size; i++) {
         const float slew = tl_drive_slew(&bridge->config, i);
@@ -99,7 +99,7 @@ static tl_plant_result hand_over(tl_bridge *bridge, bool period) {
 /* Immediate safe behaviour: OFF and DAMP go to safe_value at once. HOLD and RAMP stay until the next period. True when
  * an output changes. */
 static bool cut_outputs(tl_bridge *bridge) {
-    const tl_plant_row *rows = actuators(bridge);
+    const TL_ROM tl_plant_row *rows = actuators(bridge);
     bool changed = false;
     for (uint8_t i = 0; i < bridge->config.plant->sheet->action_size; i++) {
         if (rows[i].safe != TL_SAFE_OFF && rows[i].safe != TL_SAFE_DAMP) continue;
@@ -130,7 +130,7 @@ bool tl_drive_resting(const tl_bridge *bridge) {
 }
 
 void tl_drive_init(tl_bridge *bridge, uint32_t seed) {
-    const tl_plant_row *rows = actuators(bridge);
+    const TL_ROM tl_plant_row *rows = actuators(bridge);
     for (uint8_t i = 0; i < bridge->config.plant->sheet->action_size; i++) bridge->applied[i] = rows[i].safe_value;
     bridge->seed = seed;
     bridge->config.plant->reset(bridge->config.plant_state, seed); /* first: it initialises the state */

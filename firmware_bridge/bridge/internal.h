@@ -3,6 +3,13 @@
 
 #include "firmware_bridge/bridge/bridge.h"
 
+/* An action with a frame of its own: inlined into one function, the frames of all actions would be added up. */
+#ifdef __GNUC__
+#define TL_OUT_OF_LINE __attribute__((noinline))
+#else
+#define TL_OUT_OF_LINE
+#endif
+
 /* The clock for t_us and freshness: virtual in lockstep, else the device's. */
 static inline uint64_t tl_session_clock(const tl_bridge *bridge, uint64_t now_us) {
     return bridge->lockstep ? bridge->virtual_us : now_us;
@@ -61,7 +68,7 @@ bool tl_drive_step(tl_bridge *bridge);
  * the observation whose limit has changed v, and is unchanged if none has. */
 float tl_limits_bound(const tl_bridge *bridge, uint8_t i, float v, bool command, uint8_t *by);
 /* Name of an observation outside a TL_LIMIT_FAULT; NULL: none. */
-const char *tl_limits_exceeded(const tl_bridge *bridge);
+const TL_ROM char *tl_limits_exceeded(const tl_bridge *bridge);
 /* Sends a LOG that names it. */
 void tl_limits_log(tl_bridge *bridge, uint64_t now_us);
 /* Whether the limits fit the sheet's sizes and ranges; tl_row_valid() checks each by itself. */

@@ -2,17 +2,20 @@
 
 #include "firmware_bridge/bridge/internal.h"
 
-/* Stamps and encodes; returns the number of bytes in wire. */
-static size_t finish(tl_bridge *bridge, tl_frame *frame, uint64_t now_us, uint8_t wire[TL_WIRE_MAX]) {
+/* Stamps and encodes where the frame stands; returns the number of bytes. */
+static size_t finish(tl_bridge *bridge, tl_frame *frame, uint64_t now_us) {
     frame->seq = bridge->tx_seq++;
     frame->t_us = (uint32_t)tl_session_clock(bridge, now_us);
-    return tl_frame_encode(frame, wire);
+    return tl_frame_encode_in_place(frame);
+}
+
+static void send(tl_bridge *bridge, const tl_frame *encoded, size_t n) {
+    bridge->config.send(bridge->config.send_context, (const uint8_t *)encoded, n);
 }
 
 void tl_send_frame(tl_bridge *bridge, tl_frame *frame, uint64_t now_us) {
-    uint8_t wire[TL_WIRE_MAX];
-    const size_t n = finish(bridge, frame, now_us, wire);
-    bridge->config.send(bridge->config.send_context, wire, n);
+    const size_t n = finish(bridge, frame, now_us);
+    send(bridge, frame, n);
 }
 
 void tl_send_hello(tl_bridge *bridge, uint8_t version, uint64_t now_us) {
@@ -55,11 +58,10 @@ void tl_send_ack(tl_bridge *bridge, const tl_frame *to, uint8_t status, uint64_t
 
 void tl_send_ack_again(tl_bridge *bridge, const tl_frame *to) {
     tl_frame frame;
-    uint8_t wire[TL_WIRE_MAX];
     tl_ack_pack(&(tl_ack){.type = to->type, .status = TL_STATUS_OK, .seq = to->seq}, &frame);
     frame.seq = bridge->ack_seq;
     frame.t_us = bridge->ack_t_us;
-    bridge->config.send(bridge->config.send_context, wire, tl_frame_encode(&frame, wire));
+    send(bridge, &frame, tl_frame_encode_in_place(&frame));
 }
 
 static uint16_t command_age_ms(const tl_bridge *bridge, uint64_t now_us) {
@@ -70,7 +72,6 @@ static uint16_t command_age_ms(const tl_bridge *bridge, uint64_t now_us) {
 void tl_send_state(tl_bridge *bridge, uint64_t now_us) {
     const tl_plant_sheet *sheet = bridge->config.plant->sheet;
     tl_frame frame;
-    uint8_t wire[TL_WIRE_MAX];
     tl_state state = {
         .last_cmd_seq = bridge->cmd_seq,
         .cmd_age_ms = command_age_ms(bridge, now_us),
@@ -88,16 +89,22 @@ void tl_send_state(tl_bridge *bridge, uint64_t now_us) {
     for (uint8_t i = 0; sheet->roles != NULL && i < sheet->observation_size; i++)
         if (sheet->roles[i] == TL_ROW_BRAKE) state.x[i] = bridge->released ? 0.0f : 1.0f;
     tl_state_pack(&state, &frame);
-    const size_t n = finish(bridge, &frame, now_us, wire);
+    const size_t n = finish(bridge, &frame, now_us);
+#if TL_SIZE_LOCKSTEP
     if (bridge->lockstep) {
-        memcpy(bridge->cached, wire, n);
+        memcpy(bridge->cached, &frame, n);
         bridge->cached_size = n;
     }
-    bridge->config.send(bridge->config.send_context, wire, n);
+#endif
+    send(bridge, &frame, n);
 }
 
 void tl_send_cached(tl_bridge *bridge) {
+#if TL_SIZE_LOCKSTEP
     if (bridge->cached_size != 0) bridge->config.send(bridge->config.send_context, bridge->cached, bridge->cached_size);
+#else
+    (void)bridge;
+#endif
 }
 
 static void send_event(tl_bridge *bridge, uint8_t code, uint8_t status, uint16_t seq, uint32_t count, uint64_t now_us) {
@@ -123,9 +130,10 @@ void tl_send_events(tl_bridge *bridge, uint64_t now_us) {
 }
 
 void tl_bridge_log(tl_bridge *bridge, uint8_t level, const char *text, size_t n, uint64_t now_us) {
-    tl_log log = {.level = level, .length = (uint8_t)(n < TL_LOG_MAX ? n : TL_LOG_MAX)};
+    const size_t length = n < TL_LOG_MAX ? n : TL_LOG_MAX;
     tl_frame frame;
-    memcpy(log.text, text, log.length);
-    tl_log_pack(&log, &frame);
+    char *to = tl_log_begin(level, &frame);
+    memcpy(to, text, length);
+    tl_log_end(to + length, &frame);
     tl_send_frame(bridge, &frame, now_us);
 }

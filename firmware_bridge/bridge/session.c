@@ -52,7 +52,7 @@ uint8_t tl_check_cmd(const tl_bridge *bridge, const tl_frame *frame, uint64_t no
     if (tl_episode_ended(bridge)) return TL_STATUS_EPISODE;
 
     const uint64_t clock_us = tl_session_clock(bridge, now_us);
-    const uint32_t ttl_us = cmd->ttl_ms * 1000u;
+    const uint32_t ttl_us = (uint32_t)cmd->ttl_ms * 1000u;
     *age_us = (uint32_t)clock_us - cmd->obs_t_us; /* unsigned: an observation from the future is a very old one */
     if (*age_us > (ttl_us < bridge->ttl_max_us ? ttl_us : bridge->ttl_max_us)) return TL_STATUS_STALE;
     if (bridge->lockstep && *age_us != 0) return TL_STATUS_STALE;

@@ -2,19 +2,19 @@
 #include <string.h>
 
 #include "firmware_bridge/bridge/internal.h"
-#include "firmware_bridge/protocol/crc32.h"
 #include "firmware_bridge/protocol/schema.h"
 
 /* Copies text that fits into max characters; stores an empty one, which tl_row_valid() refuses, if it does not fit. */
-static void copy_text(char *to, const char *text, size_t max) {
-    const size_t n = strlen(text);
-    if (n <= max) memcpy(to, text, n);
+static void copy_text(char *to, const TL_ROM char *text, size_t max) {
+    size_t n = 0;
+    while (text[n] != '\0') n++;
+    for (size_t i = 0; n <= max && i < n; i++) to[i] = text[i];
 }
 
 bool tl_bridge_row(const tl_bridge_config *config, uint8_t index, tl_row *row) {
     const tl_plant_sheet *sheet = config->plant->sheet;
     if (index >= sheet->observation_size + sheet->action_size) return false;
-    const tl_plant_row *from = &sheet->rows[index];
+    const TL_ROM tl_plant_row *from = &sheet->rows[index];
     memset(row, 0, sizeof *row);
     row->index = index;
     row->actuator = index >= sheet->observation_size;
@@ -39,13 +39,12 @@ void tl_sheet_strip(tl_row *row) {
 
 bool tl_sheet_hash(const tl_bridge_config *config, uint8_t version, uint32_t *hash) {
     const tl_plant_sheet *sheet = config->plant->sheet;
-    char text[TL_SCHEMA_LINE_MAX];
     tl_row row;
-    *hash = tl_crc32(0, text, tl_schema_head(sheet->period_us, sheet->observation_size, sheet->action_size, text));
+    *hash = tl_schema_hash_head(sheet->period_us, sheet->observation_size, sheet->action_size);
     for (uint8_t i = 0; tl_bridge_row(config, i, &row); i++) {
         if (!tl_row_valid(&row)) return false;
         if (version < 2) tl_sheet_strip(&row);
-        *hash = tl_crc32(*hash, text, tl_schema_line(&row, text));
+        *hash = tl_schema_hash_row(*hash, &row);
     }
     return true;
 }

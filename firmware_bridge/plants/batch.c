@@ -45,7 +45,7 @@ static void apply(const tl_plant_batch *batch, size_t first, size_t last) {
     const tl_plant_sheet *sheet = batch->plant->sheet;
     const size_t m = sheet->action_size;
     for (size_t j = 0; j < m; ++j) {
-        const tl_plant_row *row = &sheet->rows[sheet->observation_size + j];
+        const TL_ROM tl_plant_row *row = &sheet->rows[sheet->observation_size + j];
         const float low = row->min, high = row->max;
         if (batch->actions == TL_ACTIONS_UNIT) {
             for (size_t i = first; i < last; ++i) {

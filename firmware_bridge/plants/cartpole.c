@@ -40,8 +40,8 @@ static const tl_plant_parameter kParameters[] = {
 #define ROW_OMEGA {"theta_dot", "rad/s", -10.0f, 10.0f, TL_SAFE_NONE, 0.0f}
 #define ROW_FORCE {"force", "N", -FORCE_MAX, FORCE_MAX, TL_SAFE_OFF, 0.0f}
 
-static const tl_plant_row kRows[] = {ROW_X, ROW_THETA, ROW_FORCE};
-static const tl_plant_row kRowsFull[] = {ROW_X, ROW_V, ROW_THETA, ROW_OMEGA, ROW_FORCE};
+static const TL_IN_FLASH tl_plant_row kRows[] = {ROW_X, ROW_THETA, ROW_FORCE};
+static const TL_IN_FLASH tl_plant_row kRowsFull[] = {ROW_X, ROW_V, ROW_THETA, ROW_OMEGA, ROW_FORCE};
 
 static const tl_plant_sheet kSheet = TL_PLANT_SHEET("cartpole", kRows, "cart-pole, position and angle only");
 static const tl_plant_sheet kSheetFull = TL_PLANT_SHEET("cartpole-full", kRowsFull, "cart-pole, with velocities");

@@ -31,7 +31,7 @@ static const tl_plant_parameter kParameters[] = {
 };
 
 /* Temperature: 2.4 A permanently give 219 C; bus: 24 V without load, 22.75 V at 2.5 A. */
-static const tl_plant_row kRows[SIZE + 1] = {
+static const TL_IN_FLASH tl_plant_row kRows[SIZE + 1] = {
     {"theta", "rad", -2.5f, 2.5f, TL_SAFE_NONE, 0.0f},
     {"target", "rad", -1.5f, 1.5f, TL_SAFE_NONE, 0.0f},
     {"theta_dot", "rad/s", -240.0f, 240.0f, TL_SAFE_NONE, 0.0f},
@@ -41,12 +41,12 @@ static const tl_plant_row kRows[SIZE + 1] = {
     {"brake", "1", 0.0f, 1.0f, TL_SAFE_NONE, 0.0f},
     {"voltage", "V", -10.0f, 10.0f, TL_SAFE_OFF, 0.0f},
 };
-static const uint8_t kRoles[SIZE] = {
+static const TL_IN_FLASH uint8_t kRoles[SIZE] = {
     [THETA] = TL_ROW_POSITION,          [OMEGA] = TL_ROW_VELOCITY,  [CURRENT] = TL_ROW_CURRENT,
     [TEMPERATURE] = TL_ROW_TEMPERATURE, [BUS] = TL_ROW_BUS_VOLTAGE, [BRAKE] = TL_ROW_BRAKE,
 };
 #define FOREVER (1.0f / 0.0f)
-static const tl_sheet_limit kLimits[] = {
+static const TL_IN_FLASH tl_sheet_limit kLimits[] = {
     {THETA, {TL_LIMIT_DIRECTION, 0, 1, -2.0f, 2.0f, 0.0f}},
     {OMEGA, {TL_LIMIT_DIRECTION, 0, 1, -100.0f, 100.0f, 0.0f}},
     {OMEGA, {TL_LIMIT_FAULT, TL_LIMIT_ALL, 0, -200.0f, 200.0f, 0.0f}},
@@ -57,23 +57,17 @@ static const tl_sheet_limit kLimits[] = {
     {BUS, {TL_LIMIT_FAULT, TL_LIMIT_ALL, 0, 18.0f, 28.0f, 0.0f}},
 };
 
-static const tl_plant_sheet kSheet = {
-    .name = "joint",
-    .period_us = PERIOD_US,
-    .observation_size = SIZE,
-    .action_size = 1,
-    .max_steps = EPISODE_STEPS,
-    .rows = kRows,
-    .roles = kRoles,
-    .limits = kLimits,
-    .n_limits = sizeof kLimits / sizeof kLimits[0],
-    .title = "position servo with limits of its own and a brake",
-    .reward = kReward,
-    .source = kSource,
-    .parameters = kParameters,
-    .n_parameters = sizeof kParameters / sizeof kParameters[0],
-    .simulated = true,
-};
+static const tl_plant_sheet kSheet = {.name = "joint",
+                                      .period_us = PERIOD_US,
+                                      .observation_size = SIZE,
+                                      .action_size = 1,
+                                      .max_steps = EPISODE_STEPS,
+                                      .rows = kRows,
+                                      .roles = kRoles,
+                                      .limits = kLimits,
+                                      .n_limits = sizeof kLimits / sizeof kLimits[0],
+                                      .simulated = true,
+                                      TL_PLANT_TEXTS("position servo with limits of its own and a brake")};
 
 static void reset(void *state, uint32_t seed) {
     tl_joint_state *s = state;

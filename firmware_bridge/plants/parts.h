@@ -32,8 +32,9 @@ static inline tl_plant_result tl_episode_count(tl_plant_episode *episode, float 
     return result;
 }
 
+#if !defined(__AVR__) || !defined(__cplusplus) /* flash.h */
 /* The value that the actuator applies. Below 1e-12 it is 0, so that no product of it is subnormal. */
-static inline float tl_actuate(const tl_plant_row *row, float u) {
+static inline float tl_actuate(const TL_ROM tl_plant_row *row, float u) {
     if (!(u - u == 0.0f)) { /* NaN or infinite */
         return row->safe_value;
     }
@@ -45,6 +46,7 @@ static inline float tl_actuate(const tl_plant_row *row, float u) {
     }
     return (u < 0.0f ? -u : u) < 1e-12f ? 0.0f : u; /* one comparison: no branch that depends on the sign */
 }
+#endif
 
 /* A counter through the 32-bit finaliser of MurmurHash3 (A. Appleby, public domain): one sequence per seed, adjacent
  * seeds unrelated. */
@@ -61,22 +63,25 @@ static inline float tl_plant_uniform(uint32_t *rng, float lo, float hi) {
     return lo + (hi - lo) * unit;
 }
 
+/* Texts for people, which no protocol carries: an AVR would copy them from flash to memory. */
+#ifdef __AVR__
+#define TL_PLANT_TEXTS(says)
+#else
+#define TL_PLANT_TEXTS(says)                                                        \
+    .title = says, .reward = kReward, .source = kSource, .parameters = kParameters, \
+    .n_parameters = sizeof kParameters / sizeof kParameters[0],
+#endif
+
 /* A data sheet from the definitions in each plant's file; the rows are its observations and, last, one actuator. */
-#define TL_PLANT_SHEET(called, its_rows, says)                             \
-    {                                                                      \
-        .name = called,                                                    \
-        .period_us = PERIOD_US,                                            \
-        .observation_size = sizeof(its_rows) / sizeof((its_rows)[0]) - 1u, \
-        .action_size = 1,                                                  \
-        .max_steps = EPISODE_STEPS,                                        \
-        .rows = its_rows,                                                  \
-        .title = says,                                                     \
-        .reward = kReward,                                                 \
-        .source = kSource,                                                 \
-        .parameters = kParameters,                                         \
-        .n_parameters = sizeof kParameters / sizeof kParameters[0],        \
-        .simulated = true,                                                 \
-    }
+#define TL_PLANT_SHEET(called, its_rows, says)                          \
+    {.name = called,                                                    \
+     .period_us = PERIOD_US,                                            \
+     .observation_size = sizeof(its_rows) / sizeof((its_rows)[0]) - 1u, \
+     .action_size = 1,                                                  \
+     .max_steps = EPISODE_STEPS,                                        \
+     .rows = its_rows,                                                  \
+     .simulated = true,                                                 \
+     TL_PLANT_TEXTS(says)}
 
 extern const tl_plant tl_plant_cartpole, tl_plant_cartpole_full;
 extern const tl_plant tl_plant_pendulum, tl_plant_pendulum_full;

@@ -42,8 +42,8 @@ static const tl_plant_parameter kParameters[] = {
 #define ROW_OMEGA {"theta_dot", "rad/s", -OMEGA_MAX, OMEGA_MAX, TL_SAFE_NONE, 0.0f}
 #define ROW_TORQUE {"torque", "Nm", -TORQUE_MAX, TORQUE_MAX, TL_SAFE_OFF, 0.0f}
 
-static const tl_plant_row kRows[] = {ROW_COS, ROW_SIN, ROW_TORQUE};
-static const tl_plant_row kRowsFull[] = {ROW_COS, ROW_SIN, ROW_OMEGA, ROW_TORQUE};
+static const TL_IN_FLASH tl_plant_row kRows[] = {ROW_COS, ROW_SIN, ROW_TORQUE};
+static const TL_IN_FLASH tl_plant_row kRowsFull[] = {ROW_COS, ROW_SIN, ROW_OMEGA, ROW_TORQUE};
 
 static const tl_plant_sheet kSheet = TL_PLANT_SHEET("pendulum", kRows, "pendulum, angle only");
 static const tl_plant_sheet kSheetFull = TL_PLANT_SHEET("pendulum-full", kRowsFull, "pendulum, with velocity");

@@ -16,8 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "firmware_bridge/protocol/flash.h"
 #include "firmware_bridge/protocol/limit.h"
 #include "firmware_bridge/protocol/safe.h"
+#include "firmware_bridge/protocol/sizes.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -27,8 +29,12 @@ enum { TL_PLANT_OBS_MAX = 16, TL_PLANT_ACT_MAX = 8 };
 
 /* One observation or one actuator. */
 typedef struct {
+#ifdef __AVR__ /* in flash with the row */
+    char name[25], unit[13];
+#else
     const char *name;
     const char *unit;
+#endif
     float min, max;   /* an observation never leaves [min, max]; an actuator is clamped to it */
     uint8_t safe;     /* TL_SAFE_*; TL_SAFE_NONE for an observation */
     float safe_value; /* what a safe actuator applies (TL_SAFE_OFF, TL_SAFE_RAMP) */
@@ -52,10 +58,10 @@ typedef struct {
     const char *name;
     uint32_t period_us; /* one step */
     uint8_t observation_size, action_size;
-    uint32_t max_steps;           /* maximum number of steps of an episode; tl_plant_limit changes it */
-    const tl_plant_row *rows;     /* observation_size observations, then action_size actuators */
-    const uint8_t *roles;         /* TL_ROW_*, of each observation; NULL: none has one */
-    const tl_sheet_limit *limits; /* n_limits, at most TL_ROW_LIMITS_MAX of one observation */
+    uint32_t max_steps;                  /* maximum number of steps of an episode; tl_plant_limit changes it */
+    const TL_ROM tl_plant_row *rows;     /* observation_size observations, then action_size actuators */
+    const TL_ROM uint8_t *roles;         /* TL_ROW_*, of each observation; NULL: none has one */
+    const TL_ROM tl_sheet_limit *limits; /* n_limits, at most TL_ROW_LIMITS_MAX of one observation */
     uint8_t n_limits;
     const char *title;
     const char *reward; /* the reward of one step, in words */
@@ -109,7 +115,7 @@ typedef union {
     tl_pendulum_state pendulum;
     tl_servo_state servo;
     tl_joint_state joint;
-    uint32_t own[32]; /* a user-supplied plant */
+    uint32_t own[TL_SIZE_STATE]; /* a user-supplied plant */
 } tl_plant_state;
 
 /* A plant behind a device. The device's safety state machine (firmware_bridge/bridge) calls

@@ -60,8 +60,8 @@ static const tl_plant_parameter kParameters[] = {
 #define ROW_CURRENT {"current", "A", -2.5f, 2.5f, TL_SAFE_NONE, 0.0f}
 #define ROW_VOLTAGE {"voltage", "V", -VOLTAGE_MAX, VOLTAGE_MAX, TL_SAFE_OFF, 0.0f}
 
-static const tl_plant_row kRows[] = {ROW_THETA, ROW_TARGET, ROW_VOLTAGE};
-static const tl_plant_row kRowsFull[] = {ROW_THETA, ROW_TARGET, ROW_OMEGA, ROW_CURRENT, ROW_VOLTAGE};
+static const TL_IN_FLASH tl_plant_row kRows[] = {ROW_THETA, ROW_TARGET, ROW_VOLTAGE};
+static const TL_IN_FLASH tl_plant_row kRowsFull[] = {ROW_THETA, ROW_TARGET, ROW_OMEGA, ROW_CURRENT, ROW_VOLTAGE};
 
 static const tl_plant_sheet kSheet = TL_PLANT_SHEET("servo", kRows, "DC motor position servo, angle and target only");
 static const tl_plant_sheet kSheetFull =

@@ -20,7 +20,7 @@ static inline void tl_put_u64(uint8_t *p, uint64_t v) {
     tl_put_u32(p + 4, (uint32_t)(v >> 32));
 }
 
-static inline uint16_t tl_get_u16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
+static inline uint16_t tl_get_u16(const uint8_t *p) { return (uint16_t)(p[0] | (unsigned)p[1] << 8); }
 
 static inline uint32_t tl_get_u32(const uint8_t *p) {
     return (uint32_t)tl_get_u16(p) | (uint32_t)tl_get_u16(p + 2) << 16;

@@ -36,3 +36,28 @@ size_t tl_cobs_decode(const uint8_t *in, size_t n, uint8_t *out) {
     }
     return size;
 }
+
+size_t tl_cobs_encode_in_place(uint8_t *buffer, size_t n) {
+    size_t code_at = 0;
+    for (size_t i = 1; i <= n; i++) {
+        if (buffer[i] != 0) continue;
+        buffer[code_at] = (uint8_t)(i - code_at);
+        code_at = i;
+    }
+    buffer[code_at] = (uint8_t)(n + 1 - code_at);
+    return n + 1;
+}
+
+bool tl_cobs_decode_in_place(uint8_t *buffer, size_t n) {
+    size_t at = 0;
+    if (n == 0) return false;
+    while (at < n) {
+        const uint8_t code = buffer[at];
+        if (code == 0 || code == 0xFF || code > n - at) return false;
+        for (size_t i = at + 1; i < at + code; i++)
+            if (buffer[i] == 0) return false;
+        buffer[at] = 0;
+        at += code;
+    }
+    return true;
+}

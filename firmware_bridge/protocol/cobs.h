@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,17 @@ size_t tl_cobs_encode(const uint8_t *in, size_t n, uint8_t *out);
 size_t tl_cobs_decode(const uint8_t *in, size_t n, uint8_t *out);
 
 #define TL_COBS_ERROR ((size_t)-1)
+
+enum { TL_COBS_IN_PLACE_MAX = 253 /* one block: no code is FF */ };
+
+/* Both in place, for n <= TL_COBS_IN_PLACE_MAX bytes: they stay in buffer[1] to buffer[n]; buffer[0] becomes the first
+ * code. The result is that of tl_cobs_encode(): n + 1 bytes from buffer[0] on, which is also what is returned. */
+size_t tl_cobs_encode_in_place(uint8_t *buffer, size_t n);
+
+/* n bytes of an encoding, code first: what it encodes is then in buffer[1] to buffer[n - 1]. False where
+ * tl_cobs_decode() has an error, if buffer has at most TL_COBS_IN_PLACE_MAX + 1 bytes and none of them is 00, and
+ * also where the encoding has a block of 254 bytes without a zero; the n bytes are then unspecified. */
+bool tl_cobs_decode_in_place(uint8_t *buffer, size_t n);
 
 #ifdef __cplusplus
 }

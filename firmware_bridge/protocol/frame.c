@@ -6,36 +6,63 @@
 #include "firmware_bridge/protocol/cobs.h"
 #include "firmware_bridge/protocol/crc32.h"
 
-size_t tl_frame_encode(const tl_frame *frame, uint8_t out[TL_WIRE_MAX]) {
-    uint8_t raw[TL_RAW_MAX];
-    size_t n = TL_HEADER_SIZE;
-    if (frame->size > TL_PAYLOAD_MAX) return 0;
-    raw[0] = frame->type;
-    raw[1] = frame->flags;
-    tl_put_u16(raw + 2, frame->seq);
-    tl_put_u32(raw + 4, frame->t_us);
-    memcpy(raw + n, frame->payload, frame->size);
-    n += frame->size;
-    tl_put_u32(raw + n, tl_crc32(0, raw, n));
-    n = tl_cobs_encode(raw, n + TL_CRC_SIZE, out);
-    out[n++] = 0;
+/* A frame and its wire bytes share their memory: code, header and payload lie where the members size and payload
+ * are. */
+enum { HEADER_AT = 1, PAYLOAD_AT = HEADER_AT + TL_HEADER_SIZE };
+typedef char same_place[offsetof(tl_frame, payload) == PAYLOAD_AT && sizeof(tl_frame) >= TL_WIRE_MAX ? 1 : -1];
+typedef char one_block[(int)TL_RAW_MAX <= (int)TL_COBS_IN_PLACE_MAX && TL_PAYLOAD_MAX <= 238 ? 1 : -1];
+
+/* Completes a frame whose payload is in place. */
+static size_t complete(uint8_t *wire, uint8_t type, uint8_t flags, uint16_t seq, uint32_t t_us, uint8_t size) {
+    size_t n = TL_HEADER_SIZE + (size_t)size;
+    wire[HEADER_AT] = type;
+    wire[HEADER_AT + 1] = flags;
+    tl_put_u16(wire + HEADER_AT + 2, seq);
+    tl_put_u32(wire + HEADER_AT + 4, t_us);
+    tl_put_u32(wire + HEADER_AT + n, tl_crc32(0, wire + HEADER_AT, n));
+    n = tl_cobs_encode_in_place(wire, n + TL_CRC_SIZE);
+    wire[n++] = 0;
     return n;
 }
 
-tl_decode_status tl_frame_decode(const uint8_t *in, size_t n, tl_frame *out) {
-    uint8_t raw[TL_COBS_SIZE_MAX];
-    if (n > TL_COBS_SIZE_MAX) return TL_DECODE_OVERLONG;
-    n = tl_cobs_decode(in, n, raw);
-    if (n == TL_COBS_ERROR || n < TL_RAW_MIN) return TL_DECODE_GARBLED;
-    n -= TL_CRC_SIZE;
+size_t tl_frame_encode(const tl_frame *frame, uint8_t out[TL_WIRE_MAX]) {
+    if (frame->size > TL_PAYLOAD_MAX) return 0;
+    memcpy(out + PAYLOAD_AT, frame->payload, frame->size);
+    return complete(out, frame->type, frame->flags, frame->seq, frame->t_us, frame->size);
+}
+
+size_t tl_frame_encode_in_place(tl_frame *frame) {
+    if (frame->size > TL_PAYLOAD_MAX) return 0;
+    return complete((uint8_t *)frame, frame->type, frame->flags, frame->seq, frame->t_us, frame->size);
+}
+
+/* The inverse, for n bytes that lie where the frame is. */
+static tl_decode_status decode_in_place(tl_frame *frame, size_t n) {
+    uint8_t *const raw = (uint8_t *)frame + HEADER_AT;
+    if (!tl_cobs_decode_in_place((uint8_t *)frame, n) || n - 1 < TL_RAW_MIN) return TL_DECODE_GARBLED;
+    n -= 1 + TL_CRC_SIZE;
     if (tl_crc32(0, raw, n) != tl_get_u32(raw + n)) return TL_DECODE_CRC;
-    out->type = raw[0];
-    out->flags = raw[1];
-    out->seq = tl_get_u16(raw + 2);
-    out->t_us = tl_get_u32(raw + 4);
-    out->size = (uint8_t)(n - TL_HEADER_SIZE);
-    memcpy(out->payload, raw + TL_HEADER_SIZE, out->size);
+    const uint8_t type = raw[0], flags = raw[1];
+    const uint16_t seq = tl_get_u16(raw + 2);
+    const uint32_t t_us = tl_get_u32(raw + 4);
+    frame->type = type;
+    frame->flags = flags;
+    frame->seq = seq;
+    frame->t_us = t_us;
+    frame->size = (uint8_t)(n - TL_HEADER_SIZE);
     return TL_DECODE_OK;
+}
+
+static void copy(tl_frame *to, const tl_frame *from) { memcpy(to, from, (size_t)PAYLOAD_AT + from->size); }
+
+tl_decode_status tl_frame_decode(const uint8_t *in, size_t n, tl_frame *out) {
+    tl_frame frame;
+    if (n > TL_COBS_SIZE_MAX) return TL_DECODE_OVERLONG;
+    if (n == 0) return TL_DECODE_GARBLED;
+    memcpy(&frame, in, n);
+    const tl_decode_status status = decode_in_place(&frame, n);
+    if (status == TL_DECODE_OK) copy(out, &frame);
+    return status;
 }
 
 enum { SKIPPING = TL_COBS_SIZE_MAX + 1 };
@@ -46,20 +73,21 @@ uint32_t tl_decoder_errors(const tl_decoder *decoder) {
     return decoder->crc_errors + decoder->garbled + decoder->overlong;
 }
 
-/* Stores n bytes of an incomplete frame; if they are too many, marks the frame as overlong. */
+/* Stores n bytes of a frame; if they are too many, marks the frame as overlong. */
 static void keep(tl_decoder *decoder, const uint8_t *bytes, size_t n) {
     if (decoder->size == SKIPPING) return;
     if (n > (size_t)(TL_COBS_SIZE_MAX - decoder->size)) {
         decoder->size = SKIPPING;
         return;
     }
-    if (n != 0) memcpy(decoder->buffer + decoder->size, bytes, n);
+    if (n != 0) memcpy((uint8_t *)&decoder->frame + decoder->size, bytes, n);
     decoder->size = (uint16_t)(decoder->size + n);
 }
 
 /* A 00 has arrived: checks the bytes before it, counts them, starts over. */
-static bool finish(tl_decoder *decoder, const uint8_t *bytes, size_t n, tl_frame *out) {
-    const tl_decode_status status = decoder->size == SKIPPING ? TL_DECODE_OVERLONG : tl_frame_decode(bytes, n, out);
+static bool finish(tl_decoder *decoder) {
+    const tl_decode_status status =
+        decoder->size == SKIPPING ? TL_DECODE_OVERLONG : decode_in_place(&decoder->frame, decoder->size);
     decoder->size = 0;
     switch (status) {
         case TL_DECODE_OK:
@@ -78,17 +106,21 @@ static bool finish(tl_decoder *decoder, const uint8_t *bytes, size_t n, tl_frame
     return false;
 }
 
-bool tl_decoder_next(tl_decoder *decoder, const uint8_t **data, const uint8_t *end, tl_frame *out) {
+const tl_frame *tl_decoder_take(tl_decoder *decoder, const uint8_t **data, const uint8_t *end) {
     while (*data != end) {
         const uint8_t *begin = *data;
         const size_t left = (size_t)(end - begin);
         const uint8_t *zero = (const uint8_t *)memchr(begin, 0, left);
         const size_t n = zero != NULL ? (size_t)(zero - begin) : left;
-        const bool fresh = decoder->size == 0; /* a frame that arrived in one piece is decoded in place */
         *data = begin + n + (zero != NULL);
-        if (!fresh || zero == NULL) keep(decoder, begin, n);
-        if (zero == NULL || (fresh && n == 0)) continue;
-        if (fresh ? finish(decoder, begin, n, out) : finish(decoder, decoder->buffer, decoder->size, out)) return true;
+        keep(decoder, begin, n);
+        if (zero != NULL && decoder->size != 0 && finish(decoder)) return &decoder->frame;
     }
-    return false;
+    return NULL;
+}
+
+bool tl_decoder_next(tl_decoder *decoder, const uint8_t **data, const uint8_t *end, tl_frame *out) {
+    const tl_frame *frame = tl_decoder_take(decoder, data, end);
+    if (frame != NULL) copy(out, frame);
+    return frame != NULL;
 }

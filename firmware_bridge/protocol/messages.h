@@ -111,10 +111,10 @@ enum {
 enum { TL_MODE_VALUE = 0 }; /* u in the units of the ROWs */
 
 enum {
-    TL_VALUES_MAX = 55, /* n + m of a STATE; n of a CMD */
+    TL_VALUES_MAX = TL_SIZE_VALUES, /* 55 in the protocol: n + m of a STATE; n of a CMD */
     TL_NAME_MAX = 24,
     TL_UNIT_MAX = 12,
-    TL_ROW_LIMITS_MAX = 4,
+    TL_ROW_LIMITS_MAX = TL_SIZE_ROW_LIMITS, /* 4 in the protocol */
     TL_LOG_MAX = TL_PAYLOAD_MAX - 1,
     TL_AGE_NONE = 0xFFFF /* state.cmd_age_ms: no command since ARM, or 65.535 s and more ago */
 };
@@ -294,6 +294,9 @@ void tl_event_pack(const tl_event *event, tl_frame *frame);
 bool tl_event_unpack(const tl_frame *frame, tl_event *event);
 void tl_param_pack(const tl_param *param, tl_frame *frame);
 bool tl_param_unpack(const tl_frame *frame, tl_param *param);
+/* In two parts, without a second copy of the text: where its characters go, at most TL_LOG_MAX; the end of them. */
+char *tl_log_begin(uint8_t level, tl_frame *frame);
+void tl_log_end(const char *end, tl_frame *frame);
 void tl_log_pack(const tl_log *log, tl_frame *frame);
 bool tl_log_unpack(const tl_frame *frame, tl_log *log);
 

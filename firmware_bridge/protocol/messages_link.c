@@ -230,11 +230,19 @@ bool tl_param_unpack(const tl_frame *frame, tl_param *param) {
     return true;
 }
 
+char *tl_log_begin(uint8_t level, tl_frame *frame) {
+    uint8_t *p = begin(frame, TL_TYPE_LOG, 1);
+    p[0] = level;
+    return (char *)p + 1;
+}
+
+void tl_log_end(const char *end, tl_frame *frame) { frame->size = (uint8_t)((const uint8_t *)end - frame->payload); }
+
 void tl_log_pack(const tl_log *log, tl_frame *frame) {
     const uint8_t length = log->length < TL_LOG_MAX ? log->length : TL_LOG_MAX;
-    uint8_t *p = begin(frame, TL_TYPE_LOG, (uint8_t)(1 + length));
-    p[0] = log->level;
-    memcpy(p + 1, log->text, length);
+    char *text = tl_log_begin(log->level, frame);
+    memcpy(text, log->text, length);
+    tl_log_end(text + length, frame);
 }
 
 bool tl_log_unpack(const tl_frame *frame, tl_log *log) {

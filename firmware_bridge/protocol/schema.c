@@ -1,26 +1,46 @@
 #include "firmware_bridge/protocol/schema.h"
 
-#include <string.h>
-
 #include "firmware_bridge/protocol/bytes.h"
 #include "firmware_bridge/protocol/crc32.h"
+#include "firmware_bridge/protocol/flash.h"
 
-/* A line under construction. The longest one, a row of an observation with full name, unit, role and four limits, has
- * 263 bytes. */
+/* A line under construction: into memory, or into a hash alone. The longest one, a row of an observation with full
+ * name, unit, role and four limits, has 263 bytes. */
 typedef struct {
-    char *out;
+    char *out; /* NULL: hashed */
     size_t size;
+    uint32_t hash;
 } line;
 
-static void put(line *l, const char *text, size_t max) {
-    for (size_t i = 0; i < max && text[i] != '\0'; i++) l->out[l->size++] = text[i];
+static void put_char(line *l, char c) {
+    if (l->out != NULL)
+        l->out[l->size] = c;
+    else
+        l->hash = tl_crc32(l->hash, &c, 1);
+    l->size++;
 }
 
-static void put_word(line *l, const char *word) { put(l, word, 32); }
+static void put(line *l, const char *text, size_t max) {
+    for (size_t i = 0; i < max && text[i] != '\0'; i++) put_char(l, text[i]);
+}
+
+static void put_word(line *l, const TL_ROM char *word) {
+    while (*word != '\0') put_char(l, *word++);
+}
+
+/* A word that stays in flash. */
+#define PUT_WORD(l, text)                            \
+    do {                                             \
+        static const TL_IN_FLASH char word[] = text; \
+        put_word(l, word);                           \
+    } while (false)
 
 static void put_hex(line *l, uint32_t bits) {
-    l->out[l->size++] = ' ';
-    for (unsigned shift = 32; shift != 0; shift -= 4) l->out[l->size++] = "0123456789abcdef"[bits >> (shift - 4) & 15u];
+    put_char(l, ' ');
+    for (unsigned shift = 32; shift != 0; shift -= 4) {
+        const unsigned digit = (unsigned)(bits >> (shift - 4)) & 15u;
+        put_char(l, (char)(digit < 10 ? '0' + digit : 'a' + digit - 10));
+    }
 }
 
 static void put_decimal(line *l, uint32_t v) {
@@ -30,7 +50,7 @@ static void put_decimal(line *l, uint32_t v) {
         digits[n++] = (char)('0' + v % 10u);
         v /= 10u;
     } while (v != 0);
-    while (n != 0) l->out[l->size++] = digits[--n];
+    while (n != 0) put_char(l, digits[--n]);
 }
 
 const char *tl_safe_name(uint8_t safe) {
@@ -50,60 +70,86 @@ const char *tl_safe_name(uint8_t safe) {
     }
 }
 
-size_t tl_schema_head(uint32_t period_us, uint8_t observation_size, uint8_t action_size, char out[TL_SCHEMA_LINE_MAX]) {
-    line l = {out, 0};
-    put_word(&l, "rtu-link schema 1 period_us ");
-    put_decimal(&l, period_us);
-    put_word(&l, " observations ");
-    put_decimal(&l, observation_size);
-    put_word(&l, " actuators ");
-    put_decimal(&l, action_size);
-    put_word(&l, "\n");
-    return l.size;
+static void put_safe(line *l, uint8_t safe) {
+    static const TL_IN_FLASH char names[][5] = {"none", "hold", "damp", "ramp", "off"};
+    put_word(l, names[safe <= TL_SAFE_OFF ? safe : TL_SAFE_NONE]);
+}
+
+static void put_head(line *l, uint32_t period_us, uint8_t observation_size, uint8_t action_size) {
+    PUT_WORD(l, "rtu-link schema 1 period_us ");
+    put_decimal(l, period_us);
+    PUT_WORD(l, " observations ");
+    put_decimal(l, observation_size);
+    PUT_WORD(l, " actuators ");
+    put_decimal(l, action_size);
+    put_char(l, '\n');
 }
 
 static void put_limit(line *l, const tl_limit *limit) {
-    put_word(l, " limit ");
+    PUT_WORD(l, " limit ");
     put_decimal(l, limit->kind);
-    put_word(l, " ");
+    put_char(l, ' ');
     put_decimal(l, limit->actuator);
-    put_word(l, limit->sense < 0 ? " -" : " ");
+    put_char(l, ' ');
+    if (limit->sense < 0) put_char(l, '-');
     put_decimal(l, limit->sense != 0);
     put_hex(l, tl_f32_bits(limit->low));
     put_hex(l, tl_f32_bits(limit->high));
     put_hex(l, tl_f32_bits(limit->slope));
 }
 
-size_t tl_schema_line(const tl_row *row, char out[TL_SCHEMA_LINE_MAX]) {
-    line l = {out, 0};
-    const char *safe = tl_safe_name(row->safe);
-    put_word(&l, row->actuator ? "actuator " : "observation ");
-    put(&l, row->name, TL_NAME_MAX);
-    put_word(&l, " ");
-    put(&l, row->unit, TL_UNIT_MAX);
-    put_hex(&l, tl_f32_bits(row->min));
-    put_hex(&l, tl_f32_bits(row->max));
+static void put_row(line *l, const tl_row *row) {
+    if (row->actuator)
+        PUT_WORD(l, "actuator ");
+    else
+        PUT_WORD(l, "observation ");
+    put(l, row->name, TL_NAME_MAX);
+    put_char(l, ' ');
+    put(l, row->unit, TL_UNIT_MAX);
+    put_hex(l, tl_f32_bits(row->min));
+    put_hex(l, tl_f32_bits(row->max));
     if (row->actuator) {
-        put_word(&l, " slew");
-        put_hex(&l, tl_f32_bits(row->slew));
-        put_word(&l, " safe ");
-        put_word(&l, safe != NULL ? safe : "none");
-        put_hex(&l, tl_f32_bits(row->safe_value));
+        PUT_WORD(l, " slew");
+        put_hex(l, tl_f32_bits(row->slew));
+        PUT_WORD(l, " safe ");
+        put_safe(l, row->safe);
+        put_hex(l, tl_f32_bits(row->safe_value));
     }
     if (row->role != TL_ROW_ANY) {
-        put_word(&l, " role ");
-        put_decimal(&l, row->role);
+        PUT_WORD(l, " role ");
+        put_decimal(l, row->role);
     }
-    for (uint8_t i = 0; i < row->n_limits && i < TL_ROW_LIMITS_MAX; i++) put_limit(&l, &row->limits[i]);
-    put_word(&l, "\n");
+    for (uint8_t i = 0; i < row->n_limits && i < TL_ROW_LIMITS_MAX; i++) put_limit(l, &row->limits[i]);
+    put_char(l, '\n');
+}
+
+size_t tl_schema_head(uint32_t period_us, uint8_t observation_size, uint8_t action_size, char out[TL_SCHEMA_LINE_MAX]) {
+    line l = {out, 0, 0};
+    put_head(&l, period_us, observation_size, action_size);
     return l.size;
 }
 
+size_t tl_schema_line(const tl_row *row, char out[TL_SCHEMA_LINE_MAX]) {
+    line l = {out, 0, 0};
+    put_row(&l, row);
+    return l.size;
+}
+
+uint32_t tl_schema_hash_head(uint32_t period_us, uint8_t observation_size, uint8_t action_size) {
+    line l = {NULL, 0, 0};
+    put_head(&l, period_us, observation_size, action_size);
+    return l.hash;
+}
+
+uint32_t tl_schema_hash_row(uint32_t hash, const tl_row *row) {
+    line l = {NULL, 0, hash};
+    put_row(&l, row);
+    return l.hash;
+}
+
 uint32_t tl_schema_hash(uint32_t period_us, uint8_t observation_size, uint8_t action_size, const tl_row *rows) {
-    char text[TL_SCHEMA_LINE_MAX];
-    uint32_t hash = tl_crc32(0, text, tl_schema_head(period_us, observation_size, action_size, text));
-    for (unsigned i = 0; i < (unsigned)observation_size + action_size; i++)
-        hash = tl_crc32(hash, text, tl_schema_line(&rows[i], text));
+    uint32_t hash = tl_schema_hash_head(period_us, observation_size, action_size);
+    for (unsigned i = 0; i < (unsigned)observation_size + action_size; i++) hash = tl_schema_hash_row(hash, &rows[i]);
     return hash;
 }
 
@@ -150,7 +196,7 @@ bool tl_row_valid(const tl_row *row) {
     if (!(row->min < row->max)) return false;
     if (!row->actuator) return observation_valid(row);
     if (row->role != TL_ROW_ANY || row->n_limits != 0) return false;
-    if (row->safe == TL_SAFE_NONE || tl_safe_name(row->safe) == NULL) return false;
+    if (row->safe == TL_SAFE_NONE || row->safe > TL_SAFE_OFF) return false;
     if (!tl_f32_finite(row->min) || !tl_f32_finite(row->max) || !(row->slew > 0.0f)) return false;
     if (row->safe == TL_SAFE_RAMP && !arrives(row)) return false;
     return row->safe_value >= row->min && row->safe_value <= row->max;

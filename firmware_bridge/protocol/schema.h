@@ -34,6 +34,11 @@ size_t tl_schema_head(uint32_t period_us, uint8_t observation_size, uint8_t acti
  * No errors: name and unit are cut at TL_NAME_MAX and TL_UNIT_MAX, an unknown safe behaviour is written "none". */
 size_t tl_schema_line(const tl_row *row, char out[TL_SCHEMA_LINE_MAX]);
 
+/* The hash without the text: of the first line, and of what `hash` is of with this row's line after it. A device
+ * computes the hash of its data sheet row by row, without memory for a line. */
+uint32_t tl_schema_hash_head(uint32_t period_us, uint8_t observation_size, uint8_t action_size);
+uint32_t tl_schema_hash_row(uint32_t hash, const tl_row *row);
+
 /* CRC-32 of head and observation_size + action_size lines. */
 uint32_t tl_schema_hash(uint32_t period_us, uint8_t observation_size, uint8_t action_size, const tl_row *rows);
 

@@ -83,7 +83,7 @@ def list_kinds(as_json: bool) -> None:
     "targets",
     multiple=True,
     default=("process",),
-    help="Device under test: sim, process, qemu, or the path or URL of a port; may be repeated  [default: process]",
+    help="Device under test: sim, process, qemu, qemu-BOARD, or a port's path or URL; repeatable  [default: process]",
 )
 @click.option("--only", multiple=True, metavar="NAME", help="Run only faults of this name or kind; may be repeated")
 @options.seed(None, "the suite's")

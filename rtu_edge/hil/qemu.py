@@ -17,7 +17,7 @@ from pathlib import Path
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import DeviceError
 
-__all__ = ["QemuBoard", "build_image", "symbol_address"]
+__all__ = ["QemuBoard", "build_image", "find_tool", "symbol_address"]
 
 _SOURCES = Path(__file__).resolve().parents[2]
 
@@ -38,12 +38,20 @@ class QemuBoard(Closing):
     """
 
     def __init__(self, image: str | os.PathLike[str], *options: str, cpu: int | None = None) -> None:
-        command = [_tool("qemu-system-arm"), "-M", "netduinoplus2", "-display", "none", "-accel", "tcg,thread=single"]
+        command = [
+            find_tool("qemu-system-arm"),
+            "-M",
+            "netduinoplus2",
+            "-display",
+            "none",
+            "-accel",
+            "tcg,thread=single",
+        ]
         command += ["-monitor", "stdio", "-serial", "pty", "-kernel", os.fspath(image), *options]
         if cpu is not None:
-            command = [_tool("taskset"), "--cpu-list", str(cpu), *command]
+            command = [find_tool("taskset"), "--cpu-list", str(cpu), *command]
         # QEMU does not exit when its monitor's input ends: a killed test would leave it running.
-        command = [_tool("setpriv"), "--pdeathsig", "KILL", *command]
+        command = [find_tool("setpriv"), "--pdeathsig", "KILL", *command]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
         )
@@ -101,6 +109,9 @@ class QemuBoard(Closing):
 
     def close(self) -> None:
         """End QEMU, stopped or not; a second call does nothing."""
+        self._end()
+
+    def _end(self) -> None:
         if self._process.poll() is None:
             self._process.kill()
         if self._process.stdin is not None and not self._process.stdin.closed:
@@ -147,8 +158,17 @@ def build_image(plant: str, source: str | os.PathLike[str] | None = None) -> Pat
         raise DeviceError("no source tree to build the image from: give the path of an image (--firmware)")
     folder = _SOURCES / "build" / f"stm32f405-{plant}"
     folder.mkdir(parents=True, exist_ok=True)
-    cmake = _tool("cmake")
-    configure = [cmake, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={_tool('ninja')}", "-S", str(_SOURCES), "-B", str(folder)]
+    cmake = find_tool("cmake")
+    configure = [
+        cmake,
+        "-G",
+        "Ninja",
+        f"-DCMAKE_MAKE_PROGRAM={find_tool('ninja')}",
+        "-S",
+        str(_SOURCES),
+        "-B",
+        str(folder),
+    ]
     configure += [f"-DCMAKE_TOOLCHAIN_FILE={_SOURCES / 'cmake' / 'cortex-m4.cmake'}", "-DRTU_EDGE_PYTHON=OFF"]
     choice = f"TL_FIRMWARE_PLANT={plant}" if source is None else f"TL_FIRMWARE_SOURCE={Path(source).resolve()}"
     configure.append(f"-D{choice}")
@@ -170,7 +190,7 @@ def _cached(folder: Path, choice: str) -> bool:
     return False
 
 
-def _tool(name: str) -> str:
+def find_tool(name: str) -> str:
     """A program next to this Python, or on PATH."""
     found = shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
     if not found:

@@ -147,8 +147,8 @@ def is_simulated(name: str, suite: Suite, firmware: str | os.PathLike[str] | Non
     Raises:
         DeviceError: it cannot be created.
     """
-    own = {"process": _own_firmware(suite), "qemu": firmware is not None}
-    if not own.get(name, False):
+    own = _own_firmware(suite) if name == "process" else name.startswith("qemu") and firmware is not None
+    if not own:
         return True
     with lend(name, suite, firmware) as make, make("") as target, FaultBridge(target) as bridge:
         return bool(bridge.hello().caps & protocol.Cap.SIMULATED)
@@ -162,8 +162,11 @@ def _own_firmware(suite: Suite) -> bool:
 def _check_plant(suite: Suite, targets: Sequence[str], image: bool) -> None:
     """Checks the plant's name if it is one of the package's; an image or a user's firmware has its own."""
     known, name = plants.names(), suite.config.device.plant
-    built_in = {"sim": True, "process": not _own_firmware(suite), "qemu": not image}
-    if name not in known and any(built_in.get(target, False) for target in targets):
+
+    def built_in(target: str) -> bool:
+        return target in NAMES and not (_own_firmware(suite) if target == "process" else image and target != "sim")
+
+    if name not in known and any(built_in(target) for target in targets):
         raise ConfigError(
             f"device.plant = {quoted(name)}: must be one of {', '.join(known)}; for a plant of your own build its "
             "firmware"
@@ -178,7 +181,7 @@ def lend(
     """Supplies the target for one fault, by the plant that it needs; "": the suite's. Arguments as for run_suite()."""
     if name in NAMES:
         given = suite.config.device.firmware
-        image = firmware if name == "qemu" else firmware_path(given) if given else None
+        image = firmware if name.startswith("qemu") else firmware_path(given) if given else None
         yield lambda plant: make_target(name, plant or suite.config.device.plant, firmware=image)
         return
     with PortTarget(name, suite.config.device.baud) as target:

@@ -23,13 +23,16 @@ from typing import Any
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import DeviceError
 from rtu_edge._bridge import lib
+from rtu_edge.device.boards import BOARDS, Board, build_board
 from rtu_edge.device.ports import Port, open_port
 from rtu_edge.device.simulated import InProcessDevice, firmware_path
+from rtu_edge.hil.emulated import EmulatedBoard
 from rtu_edge.hil.qemu import QemuBoard, build_image, symbol_address
 
-__all__ = ["NAMES", "PortTarget", "ProcessTarget", "QemuTarget", "SimTarget", "Target", "make_target"]
+__all__ = ["NAMES", "BoardTarget", "PortTarget", "ProcessTarget", "QemuTarget", "SimTarget", "Target", "make_target"]
 
-NAMES = ("sim", "process", "qemu")
+_EMULATED = {f"qemu-{name}": board for name, board in BOARDS.items()}
+NAMES = ("sim", "process", "qemu", *_EMULATED)
 
 
 class Target(Closing):
@@ -77,10 +80,10 @@ def make_target(name: str, plant: str = "servo", *, firmware: str | os.PathLike[
     """Create a target from its name.
 
     Args:
-        name: "sim", "process", "qemu", or the path or URL of a port.
+        name: "sim", "process", "qemu", "qemu-BOARD" (rtu_edge.device.boards), or the path or URL of a port.
         plant: the simulated plant; a real port has its own.
-        firmware: an image for "qemu", default: built from the source tree; an executable for "process", default: the
-            package's (rtu_edge.device.firmware builds one with another plant).
+        firmware: an image for "qemu" and "qemu-BOARD", default: built from the source tree; an executable for
+            "process", default: the package's (rtu_edge.device.firmware builds one with another plant).
 
     Raises:
         DeviceError: it does not start, or cannot be opened.
@@ -92,6 +95,8 @@ def make_target(name: str, plant: str = "servo", *, firmware: str | os.PathLike[
         made = ProcessTarget(plant, firmware=firmware)
     elif name == "qemu":
         made = QemuTarget(Path(firmware) if firmware is not None else build_image(plant))
+    elif name in _EMULATED:
+        made = BoardTarget(_EMULATED[name], Path(firmware) if firmware is not None else build_board(name[5:], plant))
     elif "/" not in name and "://" not in name:
         raise DeviceError(f"target {name!r}: must be one of {', '.join(NAMES)}, or the path or URL of a port")
     else:
@@ -310,6 +315,53 @@ class QemuTarget(Target):
     def close(self) -> None:
         """End it."""
         self._port.close()
+        self._board.close()
+
+
+class BoardTarget(Target):
+    """The image of a board of rtu_edge.device.boards in QEMU, pinned to one core.
+
+    Args:
+        board: the board.
+        image: the ELF file.
+        cpu: the core; default: the last one available to this process.
+
+    Raises:
+        DeviceError: QEMU is missing.
+    """
+
+    abilities = frozenset({"show_driver", "reset", "stop", "measure"})
+
+    def __init__(self, board: Board, image: str | os.PathLike[str], cpu: int | None = None) -> None:
+        self.name = f"qemu-{board.name}"
+        driver = symbol_address(image, "tl_board_driver")
+        if driver is None:
+            raise DeviceError(f"{image}: has no tl_board_driver; it is not an image of boards/ports")
+        self._driver = driver
+        self._board = EmulatedBoard(board, image, cpu=max(os.sched_getaffinity(0)) if cpu is None else cpu)
+
+    def fileno(self) -> int:
+        """Descriptor of the line."""
+        return self._board.line.fileno()
+
+    def driver(self) -> tuple[float, ...]:
+        """Read from the emulated memory."""
+        return self._board.read_floats(self._driver, lib.TL_PLANT_ACT_MAX)
+
+    def reset(self) -> None:
+        """Press the button."""
+        self._board.reset()
+
+    def stop(self) -> None:
+        """SIGSTOP."""
+        os.kill(self._board.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        os.kill(self._board.pid, signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it."""
         self._board.close()
 
 

@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-enum { FW_MAJOR = 0, FW_MINOR = 1, FW_PATCH = 0 };
-
 static void reset(void *state, uint32_t seed) {
     tl_simulated_plant *simulated = (tl_simulated_plant *)state;
     simulated->wrapped->reset(&simulated->state, seed);
@@ -76,9 +74,9 @@ bool tl_simulated_init(tl_simulated *device, const char *plant, const tl_simulat
         .silence_us = options->silence_us,
         .ttl_max_ms = options->ttl_max_ms,
         .caps = TL_CAP_SIMULATED | TL_CAP_LOCKSTEP | TL_CAP_REWARD | TL_CAP_RESET,
-        .fw_major = FW_MAJOR,
-        .fw_minor = FW_MINOR,
-        .fw_patch = FW_PATCH,
+        .fw_major = TL_FW_MAJOR,
+        .fw_minor = TL_FW_MINOR,
+        .fw_patch = TL_FW_PATCH,
         .send = send,
         .send_context = send_context,
     };

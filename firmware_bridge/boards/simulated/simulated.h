@@ -9,6 +9,8 @@
 extern "C" {
 #endif
 
+enum { TL_FW_MAJOR = 0, TL_FW_MINOR = 1, TL_FW_PATCH = 0 }; /* version of the firmware */
+
 /* Options of a device. All zero is a valid default. */
 typedef struct {
     uint32_t boot_id;

@@ -4,11 +4,14 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The only place that reads bytes as words of another type. Four words are one LDM and one STM. */
+/* The only place that reads bytes as words of another type. On an Arm four words are one LDM and one STM; elsewhere the
+ * compiler would call memcpy for them. */
 typedef uint32_t __attribute__((may_alias)) tl_word;
+#ifdef __arm__
 typedef struct __attribute__((may_alias)) {
     uint32_t words[4];
 } tl_quad;
+#endif
 
 static int aligned(const void *a, const void *b) { return (((uintptr_t)a | (uintptr_t)b) & 3u) == 0; }
 
@@ -16,7 +19,9 @@ void *memcpy(void *restrict to, const void *restrict from, size_t n) {
     unsigned char *out = (unsigned char *)to;
     const unsigned char *in = (const unsigned char *)from;
     if (aligned(to, from)) {
+#ifdef __arm__
         for (; n >= 16; n -= 16, out += 16, in += 16) *(tl_quad *)out = *(const tl_quad *)in;
+#endif
         for (; n >= 4; n -= 4, out += 4, in += 4) *(tl_word *)out = *(const tl_word *)in;
     }
     while (n-- != 0) *out++ = *in++;
