@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import select
+import signal
 import time
 from pathlib import Path
 
@@ -66,6 +68,21 @@ def test_a_board_boots_with_the_data_sheet_of_every_other_build(name: str) -> No
         give_up_s = time.monotonic() + 20.0
         while hello(board).boot_id == found.boot_id:
             assert time.monotonic() < give_up_s
+
+
+@pytest.mark.timing
+def test_the_watchdog_restarts_a_board_that_hangs() -> None:
+    """The Cortex-M7 board: no other emulated one has a watchdog. Its clock runs on while the processor is stopped."""
+    with EmulatedBoard(BOARDS["mps2-an500"], build_board("mps2-an500", "servo")) as board:
+        boot_id = hello(board).boot_id
+        for pause_s, restarted in ((0.2, False), (0.9, True)):
+            os.kill(board.pid, signal.SIGSTOP)
+            time.sleep(pause_s)
+            os.kill(board.pid, signal.SIGCONT)
+            give_up_s = time.monotonic() + (10.0 if restarted else 0.5)
+            while hello(board).boot_id == boot_id and time.monotonic() < give_up_s:
+                pass
+            assert (hello(board).boot_id != boot_id) == restarted
 
 
 @pytest.mark.timing

@@ -37,7 +37,7 @@ void tl_port_interrupt(void) {
 
 void tl_port_start(void) {
     watchdog->lock = 0x1ACCE551u;
-    watchdog->load = CLOCK_HZ / 4; /* it interrupts after a quarter of a second (NMI, a fault), resets after half */
+    watchdog->load = CLOCK_HZ / 2; /* NMI, which is a fault, after half a second; a reset after a second */
     watchdog->ctrl = 3;
     tl_systick_start(&now, CLOCK_HZ);
     uart->divider = CLOCK_HZ / BAUD;
