@@ -10,6 +10,7 @@ that gives it a processor. Then all joints have to arrive: hold, off, end of the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -20,8 +21,10 @@ from pathlib import Path
 import click
 
 
-def ended(port: str, family: str, number: signal.Signals, wait_s: float) -> tuple[int, float]:
-    """Forks a control process, ends it while it drives; its pid and the time of the signal."""
+def ended(port: str, family: str, number: signal.Signals, wait_s: float) -> tuple[int, float] | None:
+    """Forks a control process, ends it while it drives; its pid and the time of the signal. None: it has ended before
+    that, for example because a busy host has let its commands expire.
+    """
     from bus_control import main as drive
 
     reading, writing = os.pipe()
@@ -29,12 +32,17 @@ def ended(port: str, family: str, number: signal.Signals, wait_s: float) -> tupl
     if pid == 0:
         os.dup2(writing, 1)
         sys.stdout = os.fdopen(1, "w", closefd=False)
-        drive(port, family, "given")
+        with contextlib.suppress(Exception):
+            drive(port, family, "given")
         os._exit(1)
     os.close(writing)
     with os.fdopen(reading) as told:
-        assert told.readline(), "the control process has ended"
+        driving = bool(told.readline())
     time.sleep(wait_s)
+    if not driving or os.waitpid(pid, os.WNOHANG)[0] == pid:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+        return None
     at_s = time.monotonic()
     os.kill(pid, number)
     return pid, at_s
@@ -53,11 +61,13 @@ def main(kills: int, family: str) -> None:
     from rtu_edge.device.emulated_bus import EmulatedBus
 
     assert rtu_edge.connect
-    rng, times, unsafe = random.Random(0), [], 0
+    rng, times, unsafe, again = random.Random(0), [], 0, 0
     with EmulatedBus(family, servos=3) as bus, served(bus) as server:
         for kill in range(kills):
             number = signal.SIGKILL if kill % 2 == 0 else signal.SIGSTOP
-            pid, at_s = ended(server.port, family, number, rng.random() * 0.1)
+            while (found := ended(server.port, family, number, rng.random() * 0.1)) is None:
+                again += 1
+            pid, at_s = found
             while bus.register(OFF, "TORQUE") != 0 and time.monotonic() - at_s < 10:
                 time.sleep(0.0005)
             times.append(time.monotonic() - at_s)
@@ -68,8 +78,8 @@ def main(kills: int, family: str) -> None:
     bound_s = TTL_MS * 1e-3 + PERIOD_S
     late = sum(one > bound_s for one in times)
     click.echo(
-        f"{family}: {kills} control processes ended; not safe: {unsafe}; torque off after"
-        f" {times[len(times) // 2] * 1e3:.0f} ms (median), {times[-1] * 1e3:.0f} ms (largest); TTL and a period are"
+        f"{family}: {kills} control processes ended ({again} more ended by themselves); not safe: {unsafe};"
+        f" torque off after {times[len(times) // 2] * 1e3:.0f} ms (median), {times[-1] * 1e3:.0f} ms (largest); TTL and a period are"
         f" {bound_s * 1e3:.0f} ms, later than that {late}"
     )
     sys.exit(unsafe != 0)

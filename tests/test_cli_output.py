@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import rtu_edge.cli
+from rtu_edge.device.emulated_bus import EmulatedBus
 from rtu_edge.device.simulated import SimulatedDevice
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +56,11 @@ CALLS: dict[str, str] = {
     "hil kinds": "",
     "hil run": "--target sim --only schema -o TMP/hil --report TMP/hil.json",
     "hil show": "TMP/hil.json",
+    "bus scan": "BUS --last-id 2 --latency-ms 200",
+    "bus monitor": "BUS 1 --seconds 0.1 --latency-ms 200",
+    "bus set-id": "BUS 2 3 --latency-ms 200",
+    "bus calibrate": "BUS pan=1 --seconds 0.1 --yes -o TMP/arm.toml",
+    "bus serve": "TMP/bus.toml --emulated --seconds 0.1",
     "bench loop": "--seconds 0.2 --no-realtime -o TMP/loop",
     "bench drops": "--count 1 --away 0.1 -o TMP/drops",
     "bench soak": "--hours 0.001 -o TMP/soak",
@@ -62,14 +68,32 @@ CALLS: dict[str, str] = {
 }
 UNTIL_SIGNAL = {"device", "serve"}
 EITHER = {"doctor"}  # 0 or 1, as this computer is
-FAILS = {"firmware", "arm", "ckpt rollback", "demo", "promote"}  # exit code 1, 2 or 3
+FAILS = {"bus calibrate", "firmware", "arm", "ckpt rollback", "demo", "promote"}  # exit code 1, 2 or 3
+
+
+BUS_FILE = """
+port = "/dev/null"
+family = "feetech"
+latency_us = 100000
+[joint.pan]
+id = 1
+min_rad = -1.0
+max_rad = 1.0
+slew_rad_s = 1.0
+safe = "hold"
+"""
 
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     root = tmp_path_factory.mktemp("output")
     config = root / "robot.toml"
-    with SimulatedDevice("cartpole", link=root / "port") as device:
+    (root / "bus.toml").write_text(BUS_FILE)
+    with (
+        SimulatedDevice("cartpole", link=root / "port") as device,
+        EmulatedBus("feetech", servos=2, link=root / "bus") as emulated,
+    ):
+        assert emulated.pid
         config.write_text(
             f'[device]\nport = "{root / "port"}"\nsim = "cartpole"\n[learner]\nunits = 4\nhidden = [8]\n'
             f'[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 100.0\n[run]\nfolder = "{root}/runs"\n'
@@ -82,7 +106,13 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
                 rtu_edge.cli.main(arguments)
             assert leaving.value.code == 0
         assert device.running
-        yield {"RUN": f"{root}/runs/run", "CONFIG": str(config), "PORT": f"{root}/port", "TMP": str(root)}
+        yield {
+            "RUN": f"{root}/runs/run",
+            "CONFIG": str(config),
+            "PORT": f"{root}/port",
+            "BUS": f"{root}/bus",
+            "TMP": str(root),
+        }
 
 
 def arguments(name: str, places: dict[str, str]) -> list[str]:

@@ -1,10 +1,12 @@
-"""Writes docs/cli.md from the commands themselves and the table of JSON fields below: `make tables`."""
+"""Writes docs/cli.md, and docs/cli_bus.md for servo buses, from the commands themselves and the table of JSON fields
+below: `make tables`.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import click
 
@@ -15,6 +17,8 @@ JSON: dict[str, str] = {
     "doctor": "`findings`: `check` `state` (`ok`, `note`, `warn`, `fail`) `found` `effect` `commands` of each",
     "ports": "`ports`: `path` `device` `driver` `description` `hint` of each",
     "device": "`port` `plant` `pid` `hello` `channels`",
+    "bus scan": "`port` `family` `servos`",
+    "bus monitor": "`port` `family` `servos` `counters`",
     "monitor": "`event`; of a port with an owner its status, `channels` and `companions`, otherwise `device_state` and"
     " counts; `--once`: one line",
     "estop": "`stopped` (ports) `by` (`owner`, `direct`) `ended_pid`",
@@ -80,6 +84,18 @@ finite are the strings "inf", "-inf" and "nan". On an error stdout may be empty;
 """
 
 
+_BUS_HEAD = """\
+# Command line: servo buses
+
+Reference of the commands `rtu-edge bus`, for people who build a robot from Dynamixel or Feetech servos. Exit codes and
+options that all commands have are in [cli.md](cli.md); [servo_bus.md](servo_bus.md) shows the way from a box of servos
+to a device.
+"""
+
+# A group with a document of its own.
+_OWN = {"bus": "cli_bus.md"}
+
+
 def leaves() -> Iterator[tuple[str, click.Command]]:
     """Every command that does something, with its full name."""
     context = click.Context(cli)
@@ -94,15 +110,32 @@ def leaves() -> Iterator[tuple[str, click.Command]]:
 
 def text() -> str:
     """docs/cli.md."""
-    found = dict(leaves())
+    found = {name: command for name, command in leaves() if name.split()[0] not in _OWN}
     common = _common(list(found.values()))
     parts = [_HEAD, "## Common options\n", "| option | |", "|---|---|", *common.values(), ""]
     for heading, commands in _GROUPS.items():
         parts.append(f"## {heading}\n")
         for name in commands:
+            if name in _OWN:
+                parts.append(f"### {name}\n\n[Reference]({_OWN[name]})\n")
+                continue
             parts += [_section(full, command, common) for full, command in found.items() if full.split()[0] == name]
-    parts.append(_JSON_HEAD + "".join(f"| `{name}` | {fields} |\n" for name, fields in JSON.items()))
+    parts.append(_JSON_HEAD + _json(lambda name: name.split()[0] not in _OWN))
     return "\n".join(parts)
+
+
+def bus_text() -> str:
+    """docs/cli_bus.md."""
+    found = {name: command for name, command in leaves() if name.split()[0] == "bus"}
+    common = _common(list(found.values()))
+    head = [_BUS_HEAD, "### Common options\n", "| option | |", "|---|---|", *common.values(), ""]
+    parts = [*head, *(_section(full, command, common) for full, command in found.items())]
+    table = "## JSON\n\n| command | fields |\n|---|---|\n"
+    return "\n".join([*parts, table + _json(lambda name: name.split()[0] == "bus")]).replace("\n### ", "\n## ")
+
+
+def _json(wanted: Callable[[str], bool]) -> str:
+    return "".join(f"| `{name}` | {fields} |\n" for name, fields in JSON.items() if wanted(name))
 
 
 def _rows(command: click.Command) -> Iterator[tuple[str, str]]:

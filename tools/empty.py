@@ -81,6 +81,7 @@ ALL = (
     Command("doctor", (0, 1), "onnxruntime"),
     Command(DEMO, words="exports"),
     Command("ports"),
+    Command("bus scan nothing", (3,)),
     Command("init cartpole"),
     Command("size cartpole", words="us per step"),
     Command("run robot.toml --set run.seconds=2 --set loop.ttl_ms=200", words="report: runs/robot/report.html"),

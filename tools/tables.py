@@ -1,8 +1,8 @@
 """Generates source text from rtu_edge/learn/parameters.py: `make tables`.
 
 Signatures and docstrings of the learners and cells, the fields, defaults and ranges of the C interface, the table of
-docs/configuration.md and docs/configuration_safety.md; docs/cli.md from the commands; and tools/oldest.txt from
-pyproject.toml. With --check it writes nothing, prints differences and fails if there are any;
+docs/configuration.md and docs/configuration_safety.md; docs/cli.md and docs/cli_bus.md from the commands; and
+tools/oldest.txt from pyproject.toml. With --check it writes nothing, prints differences and fails if there are any;
 tests/test_parameters.py does the same.
 """
 
@@ -366,6 +366,7 @@ WRITERS: dict[str, Callable[[str, str], str]] = {
     "docs/configuration.md": _document,
     "docs/configuration_safety.md": _document,
     "docs/cli.md": lambda path, text: cli_reference.text(),
+    "docs/cli_bus.md": lambda path, text: cli_reference.bus_text(),
     "tools/oldest.txt": lambda path, text: oldest.text((ROOT / "pyproject.toml").read_text(encoding="utf-8")),
 }
 

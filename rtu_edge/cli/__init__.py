@@ -49,6 +49,7 @@ _GROUPS = {
     "Device and link": {
         "ports": "List serial ports by persistent name.",
         "device": "Serve a device on a pseudo-terminal: a simulated plant, or a device in Python.",
+        "bus": "Servo buses: find Dynamixel and Feetech servos, calibrate joints, serve them as a device.",
         "monitor": "Show a link live: device state, return, rates, clocks, losses.",
         "firmware": "Build the firmware around a plant of your own, as a process.",
     },

@@ -5,7 +5,9 @@
 
 #include "firmware_bridge/protocol/bytes.h"
 
-enum { WATCHDOG_STEP_MS = 20, WATCHDOG_MAX = 127, LOG_ERROR = 3 };
+#define TURN_RAD 6.3f
+
+enum { WATCHDOG_STEP_MS = 20, WATCHDOG_MAX = 127, LOG_ERROR = 3, READ_TRIES = 3, FIRST_POLLS = 20 };
 
 static const tl_register *reg(const tl_bus_server *server, int role) { return &server->bus->family->registers[role]; }
 
@@ -91,11 +93,14 @@ static bool write_steps(tl_bus_server *server, int role, const int64_t *steps, c
     return n == 0 || tl_bus_sync_write(server->bus, one->address, one->size, ids, bytes, n) == TL_BUS_OK;
 }
 
+/* A register of a joint; asked again a few times, for one lost answer does not matter. */
 static bool read_steps(tl_bus_server *server, uint8_t i, int role, int64_t *steps) {
     const tl_register *one = reg(server, role);
+    const uint8_t id = server->options.joints[i].id;
     uint8_t bytes[4];
-    if (tl_bus_read(server->bus, server->options.joints[i].id, one->address, one->size, bytes, NULL) != TL_BUS_OK)
-        return false;
+    int tries = READ_TRIES;
+    while (tries > 0 && tl_bus_read(server->bus, id, one->address, one->size, bytes, NULL) != TL_BUS_OK) tries--;
+    if (tries == 0) return false;
     *steps = tl_register_get(one, big_endian(server), bytes);
     return true;
 }
@@ -236,7 +241,7 @@ bool tl_bus_server_limp(const void *state, uint8_t i, float *u) {
     return true;
 }
 
-/* A row of the data sheet. An observation of a servo that turns more than once is within 100 turns. */
+/* A row of the data sheet: an observation within -bound to bound. */
 static void add_row(tl_bus_server *server, uint8_t *n, uint8_t i, const char *kind, int role, uint8_t row_role,
                     float bound) {
     tl_plant_row *row = &server->rows[*n];
@@ -253,7 +258,9 @@ static void make_sheet(tl_bus_server *server) {
     const bool is_dynamixel = server->bus->family->protocol == TL_BUS_DYNAMIXEL;
     uint8_t n = 0;
     for (uint8_t i = 0; i < server->options.count; i++) {
-        add_row(server, &n, i, "position", TL_REG_POSITION, TL_ROW_POSITION, 630.0f);
+        /* In position mode a servo measures less than a turn. */
+        const float zero = server->options.joints[i].zero_rad;
+        add_row(server, &n, i, "position", TL_REG_POSITION, TL_ROW_POSITION, TURN_RAD + (zero < 0.0f ? -zero : zero));
         if (server->options.with_speed) add_row(server, &n, i, "speed", TL_REG_SPEED, TL_ROW_VELOCITY, 60.0f);
         if (server->options.with_load)
             add_row(server, &n, i, "load", TL_REG_LOAD, is_dynamixel ? TL_ROW_CURRENT : TL_ROW_ANY, 10.0f);
@@ -286,7 +293,12 @@ bool tl_bus_server_init(tl_bus_server *server, const tl_bus_server_options *opti
     server->bus = bus;
     for (uint8_t i = 0; i < options->count; i++) server->servos[i].id = options->joints[i].id;
     make_sheet(server);
-    for (int attempt = 0; attempt < 3; attempt++) poll(server);
+    for (int left = FIRST_POLLS; left > 0; left--) {
+        bool all = true;
+        poll(server);
+        for (uint8_t i = 0; i < options->count; i++) all = all && server->servos[i].at_us != 0;
+        if (all || server->gone) break;
+    }
     if (server->gone) return false;
     for (uint8_t i = 0; i < options->count; i++) {
         int64_t torque = 0, mode = bus->family->position_mode;

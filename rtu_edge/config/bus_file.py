@@ -1,0 +1,192 @@
+"""The file of a servo bus: port, family and joints, as `rtu-edge bus calibrate` writes it (docs/servo_bus.md)."""
+
+from __future__ import annotations
+
+import enum
+import math
+import os
+from collections.abc import Sequence
+from typing import Annotated, TypeAlias
+
+import msgspec
+import msgspec.inspect as mi
+
+from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.strict import Section, emit, parse_toml, problems, read_text
+from rtu_edge.device.bus_server import BusServer, Joint
+from rtu_edge.device.emulated_bus import EmulatedBus
+from rtu_edge.device.schema import Safe
+
+__all__ = ["BusFile", "JointTable", "load_bus_file", "serve", "table_of", "write_bus_file"]
+
+Angle: TypeAlias = Annotated[float, msgspec.Meta(ge=-600.0, le=600.0)]
+
+
+class Family(str, enum.Enum):
+    """Families of servos."""
+
+    FEETECH = "feetech"
+    DYNAMIXEL = "dynamixel"
+    SCS = "scs"
+
+
+class JointSafe(str, enum.Enum):
+    """What a joint does without a command."""
+
+    HOLD = "hold"
+    RAMP = "ramp"
+    OFF = "off"
+
+
+class Observed(str, enum.Enum):
+    """What is observed of each joint."""
+
+    POSITION = "position"
+    SPEED = "speed"
+    LOAD = "load"
+
+
+class JointTable(Section, frozen=True):
+    """`[joint.NAME]`: one joint and its servo.
+
+    Args:
+        id: of the servo.
+        min_rad, max_rad: range of the goal.
+        slew_rad_s: largest speed of the goal.
+        safe: hold the goal, ramp to safe_rad, or off, without torque.
+        safe_rad: end of the ramp, within the range.
+        zero_rad: position of the servo where the joint is at 0.
+        reverse: the joint turns against the servo.
+    """
+
+    id: Annotated[int, msgspec.Meta(ge=0, le=252)]
+    min_rad: Angle
+    max_rad: Angle
+    slew_rad_s: Annotated[float, msgspec.Meta(ge=1e-3, le=100.0)]
+    safe: JointSafe
+    safe_rad: Angle = 0.0
+    zero_rad: Angle = math.pi
+    reverse: bool = False
+
+
+class BusFile(Section, frozen=True):
+    """The file.
+
+    Args:
+        port: of the bus, best by its persistent name (`rtu-edge ports`).
+        family: of the servos.
+        baud: bits per second.
+        period_s: one sync write and one sync read per period.
+        ttl_max_ms: longest time to live of a command.
+        observe: of each joint.
+        fast: fast sync read of Dynamixel.
+        latency_us: of adapter and host, per transaction.
+        return_delay_us: the longest of any servo.
+        ignore_alarms: bits of a servo's error that do not end a session.
+        joint: by name.
+    """
+
+    port: str
+    family: Family
+    joint: dict[str, JointTable]
+    baud: Annotated[int, msgspec.Meta(ge=1200, le=12_000_000)] = 1_000_000
+    period_s: Annotated[float, msgspec.Meta(ge=0.001, le=1.0)] = 0.01
+    ttl_max_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] = 200
+    observe: tuple[Observed, ...] = (Observed.POSITION,)
+    fast: bool = False
+    latency_us: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 4000
+    return_delay_us: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 500
+    ignore_alarms: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+
+    def joints(self) -> list[Joint]:
+        """The joints, in the order of the file."""
+        return [
+            Joint(
+                name,
+                table.id,
+                table.min_rad,
+                table.max_rad,
+                table.slew_rad_s,
+                Safe[table.safe.name],
+                table.safe_rad,
+                table.zero_rad,
+                table.reverse,
+            )
+            for name, table in self.joint.items()
+        ]
+
+
+_SCHEMA = mi.type_info(BusFile)
+
+
+def load_bus_file(path: str | os.PathLike[str]) -> BusFile:
+    """Read and check the file of a servo bus.
+
+    Raises:
+        ConfigError: it cannot be read, or has invalid contents: one sentence for each.
+    """
+    source, text = os.fspath(path), read_text(path, "file of a servo bus")
+    try:
+        data = parse_toml(text)
+    except ValueError as error:
+        raise ConfigError(f"not valid TOML: {error}", source) from error
+    found = list(problems(_SCHEMA, data))
+    if found:
+        raise ConfigError(found, source)
+    given = msgspec.convert(data, BusFile)
+    for joint in given.joints():
+        try:
+            joint.check(f"joint.{joint.name}")
+        except ValueError as error:
+            raise ConfigError(str(error), source) from None
+    return given
+
+
+def write_bus_file(given: BusFile, path: str | os.PathLike[str]) -> None:
+    """Write the file atomically."""
+    from rtu_edge._base import files
+
+    files.write(path, emit(msgspec.to_builtins(given)).encode())
+
+
+def table_of(joint: Joint) -> JointTable:
+    """The table of a joint."""
+    return JointTable(
+        id=joint.id,
+        min_rad=joint.min_rad,
+        max_rad=joint.max_rad,
+        slew_rad_s=joint.slew_rad_s,
+        safe=JointSafe[joint.safe.name],
+        safe_rad=joint.safe_rad,
+        zero_rad=joint.zero_rad,
+        reverse=joint.reverse,
+    )
+
+
+def serve(given: BusFile, *, bus: EmulatedBus | None = None, link: str | os.PathLike[str] | None = None) -> BusServer:
+    """Start the server of a bus.
+
+    Args:
+        given: the file's contents.
+        bus: serve this emulated bus instead of the file's port.
+        link: path of a symbolic link to the server's port.
+
+    Raises:
+        ConfigError: joints that do not fit together.
+        DeviceError: the port cannot be opened, or a servo does not answer.
+    """
+    observe: Sequence[str] = [each.value for each in given.observe]
+    return BusServer(
+        bus if bus is not None else given.port,
+        given.family.value,
+        given.joints(),
+        baud=given.baud,
+        period_s=given.period_s,
+        ttl_max_ms=given.ttl_max_ms,
+        observe=observe,
+        fast=given.fast,
+        latency_us=given.latency_us,
+        return_delay_us=given.return_delay_us,
+        ignore_alarms=given.ignore_alarms,
+        link=link,
+    )

@@ -1,0 +1,142 @@
+"""rtu-edge bus: against emulated servos."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from rtu_edge._base.errors import ConfigError
+from rtu_edge.cli import cli
+from rtu_edge.config.bus_file import load_bus_file
+from rtu_edge.device.emulated_bus import EmulatedBus
+
+PATIENT = ("--latency-ms", "200")
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, ["bus", *arguments])
+
+
+@pytest.mark.parametrize("family", ["feetech", "dynamixel", "scs"])
+def test_scan(family: str) -> None:
+    with EmulatedBus(family, servos=2) as emulated:
+        done = invoke("scan", emulated.port, "--family", family, *PATIENT, "--last-id", "3", "--json")
+        assert done.exit_code == 0, done.output
+        found = json.loads(done.stdout)["servos"]
+        assert [servo["id"] for servo in found] == [1, 2]
+        assert found[0]["status"] == "ok" and found[0]["voltage_v"] == pytest.approx(12.0) and not found[0]["torque"]
+        emulated.servos[1].id = 1
+        done = invoke("scan", emulated.port, "--family", family, "--last-id", "2")
+        assert "garbled" in done.output
+        for servo in range(2):
+            emulated.servos[servo].dead = 1
+        done = invoke("scan", emulated.port, "--family", family, "--last-id", "2", "--latency-ms", "1")
+        assert done.exit_code == 1 and "no servo answers" in str(done.exception)
+
+
+@pytest.mark.parametrize("family", ["feetech", "dynamixel", "scs"])
+def test_set_id(family: str) -> None:
+    with EmulatedBus(family, servos=2) as emulated:
+        done = invoke("set-id", emulated.port, "2", "7", "--family", family, *PATIENT)
+        assert done.exit_code == 0 and "has id 7" in done.output, done.output
+        assert emulated.servos[1].id == 7
+        for old, new, message in ((5, 6, "no servo answers"), (7, 1, "a servo has it already"), (1, 1, "has it")):
+            done = invoke("set-id", emulated.port, str(old), str(new), "--family", family, *PATIENT)
+            assert message in str(done.exception) and emulated.servos[1].id == 7
+        emulated.servos[1].id = 1
+        done = invoke("set-id", emulated.port, "1", "9", "--family", family, *PATIENT)
+        assert "two servos have it" in str(done.exception)
+
+
+def test_monitor() -> None:
+    with EmulatedBus("feetech", servos=2) as emulated:
+        emulated.servos[1].dead = 1
+        done = invoke("monitor", emulated.port, "1", "2", "--seconds", "0.2", "--json")
+        assert done.exit_code == 0, done.output
+        one, two = json.loads(done.stdout)["servos"]
+        assert one["state"] == "valid" and one["values"][0] == pytest.approx(3.1416, abs=0.01)
+        assert two["state"] == "silent" and two["values"] is None and two["age_s"] is None
+        done = invoke("monitor", emulated.port, "1", "2", "--seconds", "0.1")
+        assert "silent" in done.output and "3.14" in done.output
+
+
+def calibrated(emulated: EmulatedBus, out: Path) -> None:
+    command = [sys.executable, "-m", "rtu_edge.cli", "bus", "calibrate", emulated.port, "pan=1", "lift=2"]
+    with subprocess.Popen([*command, "-o", str(out), "--yes"], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stderr is not None and child.stdin is not None
+        assert b"Move each joint" in child.stderr.readline()
+        for offset in (-0.5, 1.0):  # by hand
+            for servo in range(2):
+                emulated.servos[servo].position_rad = 3.1415927 + offset
+            time.sleep(0.5)
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        assert child.wait(20) == 0, child.stderr.read()
+
+
+def test_calibrate_and_serve(tmp_path: Path) -> None:
+    out = tmp_path / "arm.toml"
+    with EmulatedBus("feetech", servos=2) as emulated:
+        emulated.servos[0].table[40] = 1  # torque
+        calibrated(emulated, out)
+        assert emulated.register(0, "TORQUE") == 0
+        given = load_bus_file(out)
+        for table in given.joint.values():
+            assert table.max_rad == pytest.approx(0.75, abs=0.01) and table.min_rad == -table.max_rad
+            assert table.zero_rad == pytest.approx(3.1415927 + 0.25, abs=0.01)
+    done = invoke("serve", str(out), "--emulated", "--seconds", "0.3", "--link", str(tmp_path / "arm"))
+    assert done.exit_code == 0 and f"{tmp_path}/arm: 2 joints, 100 Hz" in done.output, done.output
+    done = invoke("calibrate", "/dev/null", "pan=1", "-o", str(out))
+    assert "exists; give another path" in str(done.exception)
+
+
+def test_a_joint_that_was_not_moved_is_named(tmp_path: Path) -> None:
+    with EmulatedBus("feetech", servos=1) as emulated:
+        arguments = ("calibrate", emulated.port, "pan=1", "-o", str(tmp_path / "a.toml"), "--seconds", "0.2", "--yes")
+        done = invoke(*arguments)
+        assert "pan (servo 1): was not moved by hand" in str(done.exception) and not (tmp_path / "a.toml").exists()
+        done = CliRunner().invoke(cli, ["bus", *arguments[:-1]], input="n\n")
+        assert "not confirmed" in str(done.exception)
+    for wrong in ("pan", "pan=253", "pan=x"):
+        done = invoke("calibrate", "/dev/null", wrong, "-o", str(tmp_path / "a.toml"))
+        assert f"{wrong}: expected NAME=ID" in str(done.exception)
+
+
+FILE = """
+port = "/dev/ttyUSB0"
+family = "feetech"
+[joint.pan]
+id = 1
+min_rad = -1.0
+max_rad = 1.0
+slew_rad_s = 1.0
+safe = "hold"
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"feetech"', '"ax12"', 'family = "ax12": must be'),
+        ("id = 1", "id = 253", "joint.pan.id = 253: must be"),
+        ("max_rad = 1.0", "max_rad = -1.0", "joint.pan.max_rad = -1.0: must be above min_rad, -1.0"),
+        ("slew_rad_s = 1.0", "", "joint.pan.slew_rad_s: missing"),
+        ('safe = "hold"', 'safe = "damp"', 'joint.pan.safe = "damp": must be'),
+        ('safe = "hold"', 'safe = "ramp"\nsafe_rad = 2.0', "joint.pan.safe_rad = 2.0: must be within"),
+        ('safe = "hold"', 'safe = "hold"\nspeed = 1', "joint.pan.speed = 1: unknown key"),
+    ],
+)
+def test_a_wrong_file_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = tmp_path / "arm.toml"
+    path.write_text(FILE)
+    assert load_bus_file(path).joints()[0].id == 1
+    path.write_text(FILE.replace(old, new))
+    with pytest.raises(ConfigError) as caught:
+        load_bus_file(path)
+    assert str(path) in str(caught.value) and message in str(caught.value)
