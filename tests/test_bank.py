@@ -230,3 +230,72 @@ def test_a_predictor_with_a_scaled_cumulant_is_its_oracle(rule: str) -> None:
         assert v.step(x, c) == pytest.approx(slow.step(x, c), rel=1e-9, abs=1e-7), f"step {t}"
     found = plain(v.parameters)
     assert {k: e for k in found if not (e := relative(found[k], slow.p[k])) <= 1e-9} == {}
+
+
+# ---- settings from horizons, units ----------------------------------------------------------------------------------
+
+
+def test_horizons_give_what_the_predictor_has() -> None:
+    """One horizon: every setting that both classes have; several: poles from the shortest to the longest."""
+    one, single = rtu.TDBank.for_horizon(3, 0.4, 0.01).config, rtu.TDPredictor.for_horizon(3, 0.4, 0.01).config
+    shared = (one.keys() & single.keys()) - {"kind", "trace_decay"}
+    assert {k: (one[k], single[k]) for k in shared if one[k] != single[k]} == {}
+    assert one["gammas"] == [single["gamma"]] and one["trace_decay"] == [single["trace_decay"]["head"]]
+    many = rtu.TDBank.for_horizon(3, (0.8, 0.05, 0.4), 0.01, units=8, seed=2).config
+    assert np.allclose(many["gammas"], [1 - 1 / 80, 1 - 1 / 5, 1 - 1 / 40])
+    assert np.allclose([many["r_min"], many["r_max"]], [np.exp(-2 / 5), np.exp(-0.1 / 80)])
+    assert many["max_phase"] == pytest.approx(2 * np.pi / 5) and (many["units"], many["seed"]) == (8, 2)
+    assert rtu.TDBank.for_horizon(3, 0.4, 0.01, optimizer="obgd").config["step_size"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("horizon_s", "named"),
+    [
+        (0.01, "horizon_s = 0.01: expected a number from 0.02 to 1000"),
+        ((0.4, 2000.0), r"horizon_s\[1\] = 2000.0"),
+        ((), "horizon_s: 0 numbers"),
+        ((0.4, "1 s"), r"horizon_s\[1\] = '1 s'"),
+    ],
+)
+def test_a_horizon_that_cannot_be_is_named(horizon_s: Any, named: str) -> None:
+    with pytest.raises(rtu.ConfigError, match=named):
+        rtu.TDBank.for_horizon(3, horizon_s, 0.01)
+
+
+def test_errors_have_the_units_of_their_scales() -> None:
+    """delta sigma = c + gamma V' - V in the cumulants' units, where the weights stand still and sigma has settled."""
+    gammas = (0.9, 0.5)
+    bank = rtu.TDBank(3, gammas, units=4, step_size=0.0, dtype="float64")
+    assert np.array_equal(bank.scales, [1.0, 1.0])
+    xs, _ = stream(9, 4000)
+    cumulants = np.stack([100 * xs[:, 0], 0.01 * xs[:, 1]], 1)
+    before = bank.run(xs[:-1], cumulants[:-1])[-1]
+    after = bank.step(xs[-1], cumulants[-1])
+    np.testing.assert_allclose(bank.deltas * bank.scales, cumulants[-1] + gammas * after - before, rtol=1e-3)
+    expected = np.sqrt(1 / (1 - np.square(gammas))) * [100, 0.01]  # of a discounted sum of white noise
+    np.testing.assert_allclose(bank.scales, expected, rtol=0.1)
+    assert np.array_equal(rtu.TDBank(3, gammas, scale_cumulant=False).scales, [1.0, 1.0])
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+GOLDEN = Path(__file__).parent / "golden" / "predictors"
+FILES = sorted(path.stem for path in GOLDEN.glob("*.rtu"))
+
+
+@pytest.mark.arm
+@pytest.mark.parametrize("name", FILES)
+def test_a_golden_predictor_goes_on_as_it_did(name: str) -> None:
+    """60 steps after the checkpoint. In float64 the code is the writer's; in float32 other instruction sets than the
+    writer's round sums otherwise, and learning amplifies that."""
+    learner = rtu.load(GOLDEN / f"{name}.rtu")
+    with np.load(GOLDEN / "after.npz") as file:
+        x, cumulants, wanted = file["x"][80:], file["cumulants"][80:], file[name]
+    dtype = name.rsplit("-", 1)[1]
+    of_bank = isinstance(learner, rtu.TDBank)
+    found = learner.run(x.astype(dtype), cumulants.astype(dtype) if of_bank else cumulants[:, 0].astype(np.float64))
+    assert relative(found, wanted) < {"float32": 1e-4, "float64": 1e-12}[dtype]
+
+
+def test_there_is_a_golden_file_of_each_rule() -> None:
+    assert len(FILES) == 5 * 2

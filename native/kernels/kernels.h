@@ -107,6 +107,34 @@ struct ConditionSums {
   T norm;      // sum |e / p|
 };
 
+// A last layer of one output with a rule of its own (docs/math_online.md); a row of n weights, or its bias. After z and
+// zd only SwiftTD's, null otherwise.
+//
+//   letter      meaning
+//   w           weight
+//   z, zd       eligibility, times the step size; what the newest input added to it per share that z left open
+//   alpha       step size of the weight, e^beta
+//   p           eligibility of beta
+//   zb, h, ht   dz/dbeta, dw/dbeta, and the known part of the next h; between the two halves of a step, ht holds
+//               the h of the step before
+template <class T>
+struct OnlineWeights {
+  T *w, *z, *zd;
+  T *alpha, *p, *zb, *h, *ht;
+};
+
+template <class T>
+struct OnlineStep {
+  T delta, shift;              // of this transition; what the last step added to the value of its input
+  T decay, alpha, bound;       // gamma lambda; step size of a rule without SwiftTD's; largest share of an error
+  T meta, lowest, log_shrink;  // SwiftTD
+};
+
+template <class T>
+struct OnlineSums {
+  T shift, rate, overlap;  // dw . x; sum alpha x^2; z . x
+};
+
 template <class T>
 struct Kernels {
   const char* name;
@@ -194,6 +222,10 @@ struct Kernels {
   // learn for its biases (count 2), and for the weights of h too (count 4).
   void (*learn_gates)(int32_t units, int32_t count, int32_t n_sets, bool advance_first, const Gates<T>& gates,
                       const T* h, const GateTraces<T>& traces, SetCotangent<T>* sets);
+
+  // A last layer with a rule of its own: the weights move, then x (stride) enters their eligibilities.
+  void (*online)(int32_t stride, const OnlineStep<T>& step, const OnlineWeights<T>& row, const OnlineWeights<T>& bias,
+                 const T* x, OnlineSums<T>& sums);
 };
 
 // The coefficients are compiled apart (transform_*.cpp), without contraction: every instruction set gives the same

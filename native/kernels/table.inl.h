@@ -3,6 +3,7 @@
 
 #include "native/kernels/dense.inl.h"
 #include "native/kernels/gated.inl.h"
+#include "native/kernels/online.inl.h"
 #include "native/kernels/rtu_nonlinear.inl.h"
 #include "native/kernels/rtu_poles.inl.h"
 
@@ -37,7 +38,8 @@ constexpr rtu::kernels::Kernels<T> make_table(const char* name, rtu::kernels::Co
           learn_gains<T, V>,
           gate<T, V>,
           learn_gated<T, V>,
-          learn_gates<T, V>};
+          learn_gates<T, V>,
+          online<T, V>};
 }
 
 }  // namespace

@@ -42,6 +42,7 @@ struct HeadConfig {
   double decay_body = 0;
   double decay_head = 0;
   optim::OptimizerConfig optimizer;
+  bool online = false;  // its weights have a rule of their own (online_head.h): only cotangents pass through it here
 };
 
 struct NetworkConfig {
@@ -173,7 +174,8 @@ constexpr Network<T> make_network(Builder& arena, NetworkConfig config, const Na
     Head<T>& head = net.head[h];
     const Name name = head_names[h];
     head.first_kind = kind;
-    head.dense = make_dense<T>(arena, config.head[h].outputs, width, 1, config.moments(), name);
+    head.dense =
+        make_dense<T>(arena, config.head[h].outputs, width, config.head[h].online ? 0 : 1, config.moments(), name);
     head.y = arena.vector<T>(name.dot("y"), static_cast<uint32_t>(config.head[h].outputs));
     head.input = arena.vector<T>(name.dot("input"), static_cast<uint32_t>(width));
     for (int k = 0; k < config.head[h].kinds; ++k)

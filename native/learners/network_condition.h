@@ -79,7 +79,8 @@ T condition(const Network<T>& net, int32_t h, T delta) {
     condition_dense(*net.kernels, layer.dense, h, layer.cot[kind], layer.input, body, sums);
   }
   const Head<T>& top = net.head[h];
-  condition_dense(*net.kernels, top.dense, 0, top.cot[kind], top.input, of_group(head, step, head.decay_head), sums);
+  if (!head.online)
+    condition_dense(*net.kernels, top.dense, 0, top.cot[kind], top.input, of_group(head, step, head.decay_head), sums);
   if (head.optimizer.rule == optim::Rule::kAdaptiveObgd) return sums.norm;
   double* rule = rule_of(net, h);
   const double decay = longest_decay(net.config, h);
@@ -128,6 +129,7 @@ void clear_conditioned(const Network<T>& net) {
     if (net.config.cell.learns()) cells::clear_conditioned(net.cell, h);
     for (int l = 0; l <= net.config.layers; ++l) {
       const bool top = l == net.config.layers;
+      if (top && net.config.head[h].online) continue;
       const Dense<T>& dense = top ? net.head[h].dense : net.layer[l].dense;
       cells::zero(dense.m_w[top ? 0 : h], static_cast<int64_t>(dense.rows) * dense.stride);
       cells::zero(dense.m_b[top ? 0 : h], dense.rows);

@@ -145,6 +145,7 @@ void update_body(const Network<T>& net, T* norm) {
     const T body = static_cast<T>(head.decay_body), top = static_cast<T>(head.decay_head);
     for (int l = 0; l < config.layers; ++l)
       norm[h] += update_dense(*net.kernels, net.layer[l].dense, h, body, net.layer[l].cot[kind], net.layer[l].input);
+    if (head.online) continue;
     norm[h] += update_dense(*net.kernels, net.head[h].dense, 0, top, net.head[h].cot[kind], net.head[h].input);
   }
 }
@@ -217,7 +218,7 @@ T apply_update(const Network<T>& net, int32_t h, T delta, T norm, T factor = T(1
   const kernels::AdamStep<T> step = adam_step(config, ++net.updates[h], factor, delta);
   if (net.config.cell.learns()) cells::adam(net.cell, h, step);
   for (int l = 0; l < net.config.layers; ++l) adam_dense(*net.kernels, net.layer[l].dense, h, step);
-  adam_dense(*net.kernels, net.head[h].dense, 0, step);
+  if (!net.config.head[h].online) adam_dense(*net.kernels, net.head[h].dense, 0, step);
   return alpha;
 }
 

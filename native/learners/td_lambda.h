@@ -4,6 +4,7 @@
 
 #include "native/learners/cumulant.h"
 #include "native/learners/learner.h"
+#include "native/learners/online_head.h"
 
 namespace rtu::learners {
 
@@ -11,6 +12,7 @@ struct TdConfig {
   int32_t observation_size = 1;
   NetworkConfig body;
   HeadConfig head;
+  OnlineConfig online;  // its rule; kTd: that of head.optimizer
   double gamma = 0.95;
   bool scale_cumulant = false;
   bool normalize_input = false;
@@ -21,6 +23,7 @@ template <class T>
 struct TdPredictor {
   TdConfig config;
   Network<T> net;
+  OnlineHead<T> online;
   Normalizer<T> input;
   core::Rng rng;
   uint64_t* counters;  // (kCounters)
@@ -37,7 +40,9 @@ constexpr TdPredictor<T> make_td(Builder& arena, const TdConfig& config) {
   HeadConfig head = config.head;
   head.outputs = 1;
   head.kinds = 1;
+  head.online = config.online.rule != HeadRule::kTd;
   td.net = make_network<T>(arena, body, head, "value");
+  td.online = make_online<T>(arena, config.online, td.net, Name("value").dot("online"));
   td.input = make_normalizer<T>(arena, config.observation_size, Name("input"), config.input_bound);
   td.rng.words = arena.vector<uint64_t>(Name("rng"), 2);
   td.counters = arena.vector<uint64_t>(Name("counters"), kCounters);
@@ -50,6 +55,7 @@ template <class T>
 void init(TdPredictor<T>& td, uint64_t seed) {
   core::seed_rng(td.rng, seed, 2);
   init_network(td.net, td.rng);
+  init(td.online);
   td.counters[kFirst] = 1;
   *td.info = StepInfo{};
 }
@@ -58,6 +64,7 @@ void init(TdPredictor<T>& td, uint64_t seed) {
 template <class T>
 void begin(const TdPredictor<T>& td) {
   begin(td.net);
+  begin(td.online);
   td.counters[kFirst] = 1;
   td.scalars[kReturn] = 0;
 }
@@ -92,6 +99,9 @@ Status step(const TdPredictor<T>& td, const T* x, double cumulant, T* value) {
     td.info->step_size_critic = static_cast<float>(apply_update(td.net, 0, static_cast<T>(delta), norm[0]));
     ++td.counters[kSteps];
   }
+  if (td.config.online.rule != HeadRule::kTd)
+    learn_online(td.online, td.net, td.config.head.decay_head, static_cast<T>(delta),
+                 static_cast<const T*>(td.net.head[0].input));
   td.counters[kFirst] = 0;
   td.scalars[kValue] = v;
   const double scale = td.config.scale_cumulant ? cumulant_scale(td.scalars[kSquare]) : 1.0;

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from rtu_edge import _core
@@ -45,6 +46,8 @@ class TDBank(Learner):
             "nonlinear", "mingru" and "elstm".
         optimizer: Optimizer, one of "obgd", "sgd", "adam"; "obgd": overshooting-bounded gradient descent.
         step_size: Step size, 0 to 1e6; 0 freezes the weights; default 1 with "obgd", 0.001 with "sgd" and "adam".
+        beta2: Decay of the optimizer's second moments per step, as with "adam", 0.9 to 0.99999; its memory 1 / (1 -
+            beta2) should be many times the time between events (docs/prediction.md).
         kappa: Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps.
         r_min: Smallest retention of a pole, or of a gate at input 0, at initialisation, 0 to 0.9999999; at most r_max.
         r_max: Largest retention of a pole, or of a gate at input 0, at initialisation, above 0, at most 1.
@@ -78,6 +81,7 @@ class TDBank(Learner):
         units_per_pole: int = 1,
         optimizer: str = "adam",
         step_size: float | None = None,
+        beta2: float = 0.999,
         kappa: float = 2.0,
         r_min: float = 0.9,
         r_max: float = 1.0,
@@ -90,13 +94,50 @@ class TDBank(Learner):
     ) -> None:
         self._build(locals())
 
+    @classmethod
+    def for_horizon(
+        cls, observation_size: int, horizon_s: float | Sequence[float], period_s: float, seed: int = 0, **settings: Any
+    ) -> TDBank:
+        """A bank with settings derived from the horizons of its heads, here four in a loop of 100 Hz.
+
+        >>> import rtu_edge as rtu
+        >>> bank = rtu.TDBank.for_horizon(observation_size=2, horizon_s=(0.1, 0.2, 0.4, 0.8), period_s=0.01)
+        >>> bank.config["gammas"], round(bank.config["r_max"], 4)
+        ([0.9, 0.95, 0.975, 0.9875], 0.9988)
+
+        With H = horizon_s / period_s of a head, its gamma is 1 - 1/H and its trace_decay exp(-1/H). The initial poles
+        have time constants from half the shortest horizon to ten times the longest, r_min = exp(-2/H) and r_max =
+        exp(-0.1/H), and rotate at most once in the shortest, max_phase = 2 pi/H. The rest is that of
+        TDPredictor.for_horizon(). `config` of the bank names every setting.
+
+        Args:
+            observation_size: d, 1 or more.
+            horizon_s: seconds over which each cumulant is summed with decreasing weight, 2 to 10^5 periods; a number,
+                or a sequence of at most 4096 for as many heads.
+            period_s: seconds from one step() to the next, above 0.
+            seed: 0 to 2^64 - 1.
+            settings: arguments of the class that replace derived ones.
+
+        Raises:
+            ConfigError: an argument out of its range; the message names it.
+            TypeError: a setting that the class does not have.
+
+        Source: measured, docs/prediction.md.
+        """
+        from rtu_edge.learn import horizon  # here: the package's import stays quick
+
+        suggested = horizon.bank(horizon_s, period_s)
+        if settings.get("optimizer", "adam") != "adam":
+            del suggested["step_size"]  # Adam's
+        return cls(observation_size, seed=seed, **{**suggested, **settings})
+
     def _build(self, given: Mapping[str, Any]) -> None:
         arguments = parameters.check(self.kind, given)
         gammas, decays = arguments["gammas"], arguments["trace_decay"]
         if len(decays) not in (1, len(gammas)):
             raise ConfigError(f"trace_decay: {len(decays)} numbers; expected 1, or {len(gammas)} as for gammas")
         each = decays * len(gammas) if len(decays) == 1 else decays
-        optimizer = {"rule": arguments["optimizer"], **{key: arguments[key] for key in ("step_size", "kappa")}}
+        optimizer = {"rule": arguments["optimizer"], **{key: arguments[key] for key in ("step_size", "kappa", "beta2")}}
         self._start(_core.TDBank, {**arguments, "trace_decay": each, "optimizer": optimizer}, arguments)
 
     def step(self, x: npt.ArrayLike, cumulants: npt.ArrayLike) -> Array:
@@ -166,6 +207,16 @@ class TDBank(Learner):
         cumulants."""
         found: Array = self._core.get("heads.delta")
         return found
+
+    @property
+    def scales(self) -> Array:
+        """(heads,) float64: sigma, the running root mean square of each head's discounted sum, in the cumulants' units
+        times steps: deltas times scales are errors in the cumulants' units. 1 before the first cumulant that is not 0,
+        and without scale_cumulant."""
+        if not self._config["scale_cumulant"]:
+            return np.ones(len(self._config["gammas"]))
+        square: Array = self._core.get("heads.square")
+        return np.sqrt(np.where(square > 0, square, 1.0))
 
     @property
     def last_step(self) -> dict[str, float]:

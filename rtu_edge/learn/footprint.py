@@ -121,6 +121,9 @@ _CELLS = {
     "elstm": (6, 1, 12),
 }
 
+# Of each rule of a last layer, per feature: operations beyond those of an eligibility and a step.
+_HEADS = {"td": 0, "true_online": 4, "swift": 40}
+
 
 def _outputs(config: Mapping[str, Any]) -> int:
     """Of a learner for signals."""
@@ -143,12 +146,17 @@ def _flops(config: Mapping[str, Any]) -> dict[str, int]:
     kinds = 3 if control else 1  # backpropagated cotangents: value, log pi, entropy
     block = n * d if recurrent else 0
     learned = block if config["credit"] != "frozen" else 0
+    own_rule = _HEADS[config.get("head", "td")] * (widths[-1] + 1)
     return {
         "predict": bodies * (4 * block + 2 * body) + 2 * head,
         "traces": bodies * learned * pair,
         # per weight pair contraction 6 or 2, decay and sum of sizes 6, weight step 4; backward, eligibility and step of
         # dense layers
-        "update": bodies * sets * (per_pair * learned + 6 * body) + 6 * head + kinds * 2 * body + 2 * kinds * head,
+        "update": bodies * sets * (per_pair * learned + 6 * body)
+        + 6 * head
+        + kinds * 2 * body
+        + 2 * kinds * head
+        + own_rule,
     }
 
 

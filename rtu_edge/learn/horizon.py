@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rtu_edge._base.validation import check_number
 from rtu_edge.learn import parameters
-from rtu_edge.learn.parameters import AC
-from rtu_edge.learn.ranges import Number
+from rtu_edge.learn.parameters import AC, TD
+from rtu_edge.learn.ranges import Number, PerHead
 
-__all__ = ["DEFAULT", "actor_critic", "predictor"]
+__all__ = ["DEFAULT", "actor_critic", "bank", "predictor"]
 
 DEFAULT = 50.0  # periods: 1 / (1 - gamma) of StreamAC's defaults
 
@@ -21,23 +21,42 @@ def _periods(horizon_s: float, period_s: float, most: float, name: str = "horizo
     return check_number(name, horizon_s, 2 * period, most * period) / period
 
 
-def predictor(horizon_s: float, period_s: float) -> dict[str, Any]:
-    """TDPredictor's arguments; see TDPredictor.for_horizon()."""
-    steps = _periods(horizon_s, period_s, 1e5)
+def _highest(learner: str, name: str) -> float:
+    kind = parameters.find(learner, name).kind
+    assert isinstance(kind, Number)
+    return kind.high
+
+
+def _network(shortest: float, longest: float) -> dict[str, Any]:
+    """Of a predictor whose horizons are from `shortest` to `longest` periods."""
     return {
         "units": 32,
         "hidden": (16,),
         "activation": "tanh",
-        "gamma": 1 - 1 / steps,
-        "trace_decay": math.exp(-1 / steps),
         "optimizer": "adam",
-        "step_size": 3e-4,
-        "r_min": math.exp(-2 / steps),
-        "r_max": math.exp(-0.1 / steps),
-        "max_phase": 2 * math.pi / steps,
+        "step_size": 3e-4 * min(1.0, math.sqrt(80.0 / longest)),
+        "beta2": min(max(0.999, 1 - 1 / (30 * longest)), _highest(TD, "beta2")),
+        "r_min": math.exp(-2 / shortest),
+        "r_max": math.exp(-0.1 / longest),
+        "max_phase": 2 * math.pi / shortest,
         "normalize_observation": True,
         "scale_cumulant": True,
     }
+
+
+def predictor(horizon_s: float, period_s: float) -> dict[str, Any]:
+    """TDPredictor's arguments; see TDPredictor.for_horizon()."""
+    steps = _periods(horizon_s, period_s, 1e5)
+    return {**_network(steps, steps), "gamma": 1 - 1 / steps, "trace_decay": math.exp(-1 / steps)}
+
+
+def bank(horizon_s: float | Sequence[float], period_s: float) -> dict[str, Any]:
+    """TDBank's arguments; see TDBank.for_horizon()."""
+    each = PerHead(Number(0.0, 1e9), 4096).check("horizon_s", horizon_s)
+    one = len(each) == 1
+    steps = [_periods(s, period_s, 1e5, "horizon_s" if one else f"horizon_s[{k}]") for k, s in enumerate(each)]
+    decays = {"gammas": [1 - 1 / n for n in steps], "trace_decay": [math.exp(-1 / n) for n in steps]}
+    return {**_network(min(steps), max(steps)), **decays}
 
 
 def actor_critic(name: str, horizon_s: float, period_s: float, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,11 +69,6 @@ def actor_critic(name: str, horizon_s: float, period_s: float, given: Mapping[st
     s = _periods(horizon_s, period_s, 1e4, name) / DEFAULT
     plain = parameters.check(AC, {"observation_size": 1, "action_size": 1})
 
-    def highest(name: str) -> float:
-        kind = parameters.find(AC, name).kind
-        assert isinstance(kind, Number)
-        return kind.high
-
     def each(table: Mapping[str, float]) -> dict[str, float]:
         return {key: value ** (1 / s) for key, value in table.items()}
 
@@ -62,10 +76,12 @@ def actor_critic(name: str, horizon_s: float, period_s: float, given: Mapping[st
         "gamma": plain["gamma"] ** (1 / s),
         "trace_decay": each(plain["trace_decay"]),
         "critic": {"trace_decay": each(plain["critic"]["trace_decay"])},
-        "r_min": min(plain["r_min"] ** (1 / s), highest("r_min")),
+        "r_min": min(plain["r_min"] ** (1 / s), _highest(AC, "r_min")),
         "max_phase": min(plain["max_phase"], plain["max_phase"] / s),
         "actor_warmup": round(plain["actor_warmup"] * s),
-        "exploration_correlation": min(plain["exploration_correlation"] ** (1 / s), highest("exploration_correlation")),
+        "exploration_correlation": min(
+            plain["exploration_correlation"] ** (1 / s), _highest(AC, "exploration_correlation")
+        ),
     }
     if not isinstance(given.get("critic") or {}, Mapping):
         return {**derived, **given}  # which the class refuses

@@ -143,6 +143,21 @@ TABLE: tuple[Parameter, ...] = (
     _("step_size", _STEP_SIZE, "", {TD: _BY_STREAM_RULE, **_values(_BY_VALUE_RULE)},
       "Step size; 0 freezes the weights"),
     _("step_size", _STEP_SIZE, "", {BANK: _BY_RULE, REGRESSOR: _BY_RULE}, "Step size; 0 freezes the weights"),
+    _("beta2", Number(0.9, 0.99999), "", {TD: 0.999, BANK: 0.999},
+      "Decay of the optimizer's second moments per step, as with `adam`; its memory 1 / (1 - beta2) "
+      "should be many times the time between events (docs/prediction.md)"),
+    _("head", Choice(("td", "true_online", "swift")), "", {TD: "td"},
+      "Rule of the last layer's weights; `td`: that of the optimizer; `true_online`: true-online TD(lambda); `swift`: "
+      "SwiftTD, a step size for each weight that is learned (docs/math_online.md)"),
+    _("head_step_size", Number(1e-10, 1.0), "", {TD: 0.01},
+      "Step size of the last layer's weights under `true_online`, and at first under `swift`"),
+    _("head_bound", Number(0.0, 1.0, open_low=True), "",
+      {TD: ByChoice("head", {"td": 1.0, "true_online": 1.0, "swift": 0.1})},
+      "Largest share of an error that one step of `true_online` or `swift` removes"),
+    _("meta_step_size", Number(0.0, 1.0), "", {TD: 1e-3},
+      "Step size of the logarithms of the step sizes under `swift`; 0 keeps them"),
+    _("step_size_decay", Number(0.0, 1.0, open_low=True), "", {TD: 0.999},
+      "Factor of a step size under `swift` at each step beyond head_bound, to the power of the squared feature"),
     _("kappa", _KAPPA, "", {TD: 2.0, BANK: 2.0, REGRESSOR: 2.0, **_values(2.0)},
       "Factor kappa of the step bound of `obgd`; larger values take smaller steps"),
     _("actor.step_size", _STEP_SIZE, "", {AC: _BY_ACTOR_RULE}, "Step size of the actor; 0 freezes its weights"),
@@ -266,7 +281,7 @@ def followed(learner: str) -> set[str]:
 def told(learner: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values for a short description: required ones, the seed, and those that differ from the default."""
     required = {row.name: values[row.name] for row in of(learner) if row.defaults[learner] is REQUIRED}
-    default = check(learner, {**required, **{key: values[key] for key in ("optimizer",) if key in values}})
+    default = check(learner, {**required, **{key: values[key] for key in ("optimizer", "head") if key in values}})
     return {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in values.items()

@@ -21,7 +21,7 @@ class _SignalLearner(Learner):
 
     def _build(self, given: Mapping[str, Any]) -> None:
         arguments = parameters.check(self.kind, given)
-        names = ("step_size", "kappa", "preconditioner")
+        names = ("step_size", "kappa", "beta2", "preconditioner")
         optimizer = {"rule": arguments["optimizer"], **{key: arguments[key] for key in names if key in arguments}}
         self._start(self._native, {**arguments, "optimizer": optimizer}, arguments)
 
@@ -58,6 +58,18 @@ class TDPredictor(_SignalLearner):
             "gradient": as published; "trace": the eligibilities; "larger": the larger of both at one scale.
         step_size: Step size, 0 to 1e6; 0 freezes the weights; default 1 with "obgd" and "adaptive_obgd", 0.001 with
             "sgd" and "adam", 0.5 with "intentional".
+        beta2: Decay of the optimizer's second moments per step, as with "adam", 0.9 to 0.99999; its memory 1 / (1 -
+            beta2) should be many times the time between events (docs/prediction.md).
+        head: Rule of the last layer's weights, one of "td", "true_online", "swift"; "td": that of the optimizer;
+            "true_online": true-online TD(lambda); "swift": SwiftTD, a step size for each weight that is learned
+            (docs/math_online.md).
+        head_step_size: Step size of the last layer's weights under "true_online", and at first under "swift", 1e-10 to
+            1.
+        head_bound: Largest share of an error that one step of "true_online" or "swift" removes, above 0, at most 1;
+            default 1 with "td" and "true_online", 0.1 with "swift".
+        meta_step_size: Step size of the logarithms of the step sizes under "swift", 0 to 1; 0 keeps them.
+        step_size_decay: Factor of a step size under "swift" at each step beyond head_bound, to the power of the squared
+            feature, above 0, at most 1.
         kappa: Factor kappa of the step bound of "obgd", above 0, at most 1e6; larger values take smaller steps.
         r_min: Smallest retention of a pole, or of a gate at input 0, at initialisation, 0 to 0.9999999; at most r_max.
         r_max: Largest retention of a pole, or of a gate at input 0, at initialisation, above 0, at most 1.
@@ -93,6 +105,12 @@ class TDPredictor(_SignalLearner):
         optimizer: str = "obgd",
         preconditioner: str = "larger",
         step_size: float | None = None,
+        beta2: float = 0.999,
+        head: str = "td",
+        head_step_size: float = 0.01,
+        head_bound: float | None = None,
+        meta_step_size: float = 0.001,
+        step_size_decay: float = 0.999,
         kappa: float = 2.0,
         r_min: float = 0.9,
         r_max: float = 1.0,
@@ -118,9 +136,9 @@ class TDPredictor(_SignalLearner):
 
         With H = horizon_s / period_s: gamma is 1 - 1/H and every trace_decay exp(-1/H). The initial poles have time
         constants from half a horizon to ten horizons, r_min = exp(-2/H) and r_max = exp(-0.1/H), and rotate at most
-        once per horizon, max_phase = 2 pi/H. The rest is the same for every horizon: 32 linear units with tanh, a
-        hidden layer of 16, Adam with a step size of 3e-4, inputs normalised, cumulants scaled. `config` of the
-        predictor names them all.
+        once per horizon, max_phase = 2 pi/H. The rest: 32 linear units with tanh, a hidden layer of 16, inputs
+        normalised, cumulants scaled, and Adam with a step size of 3e-4, times sqrt(80/H) above H = 80, and second
+        moments over 30 horizons, beta2 = 1 - 1/(30 H), at least 0.999. `config` names every setting.
 
         Args:
             observation_size: d, 1 or more.

@@ -80,7 +80,7 @@ class Intentional:
             squares = np.maximum((self.form != "trace") * g[k] ** 2, of_trace * z[k] ** 2)
             self.v[k] = self.b2 * self.v.get(k, 0.0) + (1 - self.b2) * squares
         self.p = {k: np.sqrt(v / (1 - self.b2**self.t) + 1e-16) for k, v in self.v.items()}
-        gl = min(max(decay.values()), 0.9999)
+        gl = min(max(decay.values(), default=0.0), 0.9999)
         self.sigma += (1 - gl) * (sum(float((g[k] ** 2 / self.p[k]).sum()) for k in z) - self.sigma)
         self.left *= gl
 

@@ -41,7 +41,7 @@ def best_prediction(x: Array, isi: int) -> Array:
     """(steps,): the best function of all past observations: a function of the time since the last onset."""
     now = np.arange(len(x))
     us_at, cs_at = (np.maximum.accumulate(np.where(np.diff(x[:, k], prepend=0) > 0, now, -1)) for k in (0, 1))
-    return _mean_of_each(np.where(cs_at > us_at, cs_at - now, now - us_at), returns(x[:, 0], 1 - 1 / isi))
+    return _mean_of_each(np.where(cs_at > us_at, cs_at - now - 1, now - us_at), returns(x[:, 0], 1 - 1 / isi))
 
 
 def _mean_of_each(kinds: Array, values: Array) -> Array:

@@ -41,6 +41,7 @@ optim::OptimizerConfig optimizer(const py::dict& d) {
                                                  {"larger", Preconditioner::kLarger}});
   out.step_size = take<double>(d, "step_size");
   out.kappa = take<double>(d, "kappa");
+  if (d.contains("beta2")) out.b2 = take<double>(d, "beta2");
   return out;
 }
 
@@ -59,6 +60,18 @@ learners::HeadConfig head(const py::dict& decay, double gamma, const py::dict& o
   out.decay_body = gamma * take<double>(decay, "body");
   out.decay_head = gamma * take<double>(decay, "head");
   out.optimizer = optimizer(optimizer_settings);
+  return out;
+}
+
+learners::OnlineConfig online(const py::dict& d) {
+  learners::OnlineConfig out;
+  using learners::HeadRule;
+  out.rule = choice<HeadRule>(
+      d, "head", {{"td", HeadRule::kTd}, {"true_online", HeadRule::kTrueOnline}, {"swift", HeadRule::kSwift}});
+  out.step_size = take<double>(d, "head_step_size");
+  out.bound = take<double>(d, "head_bound");
+  out.meta_step_size = take<double>(d, "meta_step_size");
+  out.shrink = take<double>(d, "step_size_decay");
   return out;
 }
 
@@ -147,6 +160,7 @@ learners::TdConfig td_configuration(const py::dict& d) {
   out.body = body(d);
   out.gamma = take<double>(d, "gamma");
   out.scale_cumulant = take<bool>(d, "scale_cumulant");
+  out.online = online(d);
   out.head = head(take<py::dict>(d, "trace_decay"), out.gamma, take<py::dict>(d, "optimizer"));
   out.normalize_input = take<bool>(d, "normalize_observation");
   out.input_bound = take<double>(d, "observation_bound");

@@ -58,6 +58,12 @@ _SINCE = {
     "actor_warmup": 0,
     "preconditioner": "larger",
     "scale_cumulant": False,
+    "beta2": 0.999,
+    "head": "td",
+    "head_step_size": 0.01,
+    "head_bound": 1.0,
+    "meta_step_size": 1e-3,
+    "step_size_decay": 0.999,
 }
 
 
