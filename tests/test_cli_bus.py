@@ -140,3 +140,67 @@ def test_a_wrong_file_is_refused(tmp_path: Path, old: str, new: str, message: st
     with pytest.raises(ConfigError) as caught:
         load_bus_file(path)
     assert str(path) in str(caught.value) and message in str(caught.value)
+
+
+# As LeRobot 0.6 writes it for an SO-101.
+LEROBOT = """{
+    "pan": {
+        "id": 1,
+        "drive_mode": 0,
+        "homing_offset": -1200,
+        "range_min": 1024,
+        "range_max": 3072
+    },
+    "lift": {
+        "id": 2,
+        "drive_mode": 1,
+        "homing_offset": 35,
+        "range_min": 2000,
+        "range_max": 2200
+    }
+}
+"""
+
+
+@pytest.mark.parametrize("unit", ["degrees", "range"])
+def test_a_calibration_of_lerobot_both_ways(tmp_path: Path, unit: str) -> None:
+    file, out, back = tmp_path / "so101.json", tmp_path / "arm.toml", tmp_path / "back.json"
+    file.write_text(LEROBOT)
+    with EmulatedBus("feetech", servos=2) as emulated:
+        arguments = ("from-lerobot", emulated.port, str(file), "--joint-unit", unit, "-o", str(out), *PATIENT)
+        done = invoke(*arguments)
+        assert "pan (servo 1): homing offset 0 in the servo, -1200 in the file" in str(done.exception)
+        for servo, offset in ((0, b"\xb0\x0c"), (1, b"\x23\x00")):  # sign and magnitude, bit 11
+            emulated.servos[servo].table[31:33] = offset
+        done = invoke(*arguments)
+        assert done.exit_code == 0, str(done.exception)
+        pan, lift = load_bus_file(out).joints()
+        # LeRobot's degrees: 0 in the middle of the range, a turn of 4096 steps.
+        assert pan.max_rad == pytest.approx(1.5708, abs=1e-3) and pan.min_rad == -pan.max_rad
+        assert pan.zero_rad == pytest.approx(3.1416, abs=1e-3) and not pan.reverse
+        assert lift.zero_rad == pytest.approx(2100 * 2 * 3.1415927 / 4096, abs=1e-3)
+        assert lift.reverse == (unit == "range")
+        text = out.read_text().replace("latency_us = 4000", "latency_us = 200000")
+        out.write_text(text)
+        done = invoke("to-lerobot", str(out), "-o", str(back))
+        assert done.exit_code == 0, str(done.exception)
+    wanted = json.loads(LEROBOT)
+    wanted["lift"]["drive_mode"] = int(unit == "range")
+    assert json.loads(back.read_text()) == wanted
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"drive_mode": 1', '"drive_mode": 2', "lift.drive_mode = 2: must be 0 or 1"),
+        ('"range_max": 2200', '"range_max": 2000', "lift.range_max = 2000: must be above range_min, 2000"),
+        ('"id": 2', '"id": "two"', "no calibration of LeRobot"),
+        ('"id": 2', '"id": 253', "lift.id"),
+        ('"lift"', '"a joint"', 'a joint.name = "a joint"'),
+    ],
+)
+def test_a_calibration_that_cannot_be_used(tmp_path: Path, old: str, new: str, message: str) -> None:
+    file = tmp_path / "so101.json"
+    file.write_text(LEROBOT.replace(old, new))
+    done = invoke("from-lerobot", "/dev/null", str(file), "--joint-unit", "degrees", "-o", str(tmp_path / "a.toml"))
+    assert done.exit_code != 0 and message in str(done.exception)

@@ -60,6 +60,8 @@ CALLS: dict[str, str] = {
     "bus monitor": "BUS 1 --seconds 0.1 --latency-ms 200",
     "bus set-id": "BUS 2 3 --latency-ms 200",
     "bus calibrate": "BUS pan=1 --seconds 0.1 --yes -o TMP/arm.toml",
+    "bus from-lerobot": "BUS TMP/nothing.json --joint-unit degrees -o TMP/a.toml",
+    "bus to-lerobot": "TMP/bus.toml -o TMP/nothing.json",
     "bus serve": "TMP/bus.toml --emulated --seconds 0.1",
     "bench loop": "--seconds 0.2 --no-realtime -o TMP/loop",
     "bench drops": "--count 1 --away 0.1 -o TMP/drops",
@@ -68,7 +70,16 @@ CALLS: dict[str, str] = {
 }
 UNTIL_SIGNAL = {"device", "serve"}
 EITHER = {"doctor"}  # 0 or 1, as this computer is
-FAILS = {"bus calibrate", "firmware", "arm", "ckpt rollback", "demo", "promote"}  # exit code 1, 2 or 3
+FAILS = {
+    "bus calibrate",
+    "bus from-lerobot",
+    "bus to-lerobot",
+    "firmware",
+    "arm",
+    "ckpt rollback",
+    "demo",
+    "promote",
+}  # exit code 1, 2 or 3
 
 
 BUS_FILE = """

@@ -206,6 +206,69 @@ def calibrate(
     click.echo(f"{out}: {len(tables)} joints; edit slew_rad_s and safe, then: rtu-edge bus serve {out}")
 
 
+@command.command(
+    "from-lerobot",
+    epilog=options.examples("rtu-edge bus from-lerobot /dev/ttyUSB0 so101.json --joint-unit degrees -o arm.toml"),
+)
+@port
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--joint-unit",
+    type=click.Choice(["degrees", "range"]),
+    required=True,
+    help="Unit in which LeRobot shows the joints; range: -100 to 100; drive_mode counts there only",
+)
+@family
+@options.baud()
+@latency
+@options.out("the file of the bus", "arm.toml")
+def from_lerobot(
+    port: str, file: Path, joint_unit: str, family: str, baud: int | None, latency_ms: float, out: Path
+) -> None:
+    """Write the file of a bus from a calibration file of LeRobot.
+
+    FILE is JSON as LeRobot writes it. The homing offsets in the servos are compared with it, and not changed. Each joint
+    holds its goal without a command, and moves at most 1 rad/s: edit safe and slew_rad_s.
+    """
+    from rtu_edge._base.errors import ConfigError
+    from rtu_edge.config.bus_file import BusFile, Family, table_of, write_bus_file
+    from rtu_edge.device.ports import DEFAULT_BAUD
+    from rtu_edge.device.schema import Safe
+    from rtu_edge.tools import lerobot
+    from rtu_edge.tools.servos import SLEW_RAD_S
+
+    if out.exists():
+        raise ConfigError(f"-o {out}: exists; give another path")
+    motors = lerobot.read(file)
+    found = lerobot.joints(motors, family, joint_unit, slew_rad_s=SLEW_RAD_S, safe=Safe.HOLD)
+    with _open(port, family, baud, latency_ms) as bus:
+        lerobot.check_offsets(bus, motors)
+    tables = {joint.name: table_of(joint) for joint in found}
+    write_bus_file(BusFile(port=port, family=Family(family), joint=tables, baud=baud or DEFAULT_BAUD), out)
+    click.echo(f"{out}: {len(tables)} joints; next: rtu-edge bus serve {out}")
+
+
+@command.command("to-lerobot", epilog=options.examples("rtu-edge bus to-lerobot arm.toml -o so101.json"))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), shell_complete=complete.config)
+@options.out("the calibration file", "lerobot.json")
+def to_lerobot(file: Path, out: Path) -> None:
+    """Write a calibration file of LeRobot from the file of a bus.
+
+    The homing offsets are read from the servos. A reversed joint gets drive_mode 1, which LeRobot ignores in degrees.
+    """
+    from rtu_edge._base.errors import ConfigError
+    from rtu_edge.config.bus_file import load_bus_file
+    from rtu_edge.tools import lerobot
+
+    if out.exists():
+        raise ConfigError(f"-o {out}: exists; give another path")
+    given = load_bus_file(file)
+    with _open(given.port, given.family.value, given.baud, given.latency_us / 1000) as bus:
+        offsets = {table.id: bus.read_steps(table.id, "homing_offset") for table in given.joint.values()}
+    lerobot.write(lerobot.motors_of(given.joints(), given.family.value, offsets), out)
+    click.echo(f"{out}: {len(offsets)} motors")
+
+
 @command.command("serve", epilog=options.examples("rtu-edge bus serve arm.toml --link /tmp/arm"))
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), shell_complete=complete.config)
 @click.option("--link", type=click.Path(path_type=Path), metavar="PATH", help="Symbolic link to the port")

@@ -99,7 +99,7 @@ class BusFile(Section, frozen=True):
     ignore_alarms: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
 
     def joints(self) -> list[Joint]:
-        """The joints, in the order of the file."""
+        """The joints, in the order of their ids."""
         return [
             Joint(
                 name,
@@ -112,7 +112,7 @@ class BusFile(Section, frozen=True):
                 table.zero_rad,
                 table.reverse,
             )
-            for name, table in self.joint.items()
+            for name, table in sorted(self.joint.items(), key=lambda item: item[1].id)
         ]
 
 
