@@ -208,7 +208,7 @@ def calibrate(
 
 @command.command(
     "from-lerobot",
-    epilog=options.examples("rtu-edge bus from-lerobot /dev/ttyUSB0 so101.json --joint-unit degrees -o arm.toml"),
+    epilog=options.examples("rtu-edge bus from-lerobot PORT so101.json --joint-unit degrees"),
 )
 @port
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -227,8 +227,8 @@ def from_lerobot(
 ) -> None:
     """Write the file of a bus from a calibration file of LeRobot.
 
-    FILE is JSON as LeRobot writes it. The homing offsets in the servos are compared with it, and not changed. Each joint
-    holds its goal without a command, and moves at most 1 rad/s: edit safe and slew_rad_s.
+    FILE is JSON as LeRobot writes it. The homing offsets in the servos are compared with it, and not changed. Each
+    joint holds its goal without a command, and moves at most 1 rad/s: edit safe and slew_rad_s.
     """
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.config.bus_file import BusFile, Family, table_of, write_bus_file
