@@ -29,6 +29,9 @@ __all__ = ["INTENTIONAL", "MemoryChain", "main", "observations", "train"]
 
 # The settings for chains of 256: each step removes a tenth of the error; slow phases and long retention from the start.
 INTENTIONAL = {"optimizer": "intentional", "step_size": 0.1, "gamma": 0.999, "max_phase": 0.06, "r_min": 0.9}
+# Steps for StreamQRC, which has no step size that fits every task.
+SGD = {"step_size": 1e-2, "h_step_size": 1e-3}
+RULES: dict[str, dict[str, Any]] = {"default": {}, "intentional": INTENTIONAL, "sgd": SGD}
 
 
 def observations(length: int) -> npt.NDArray[np.float32]:
@@ -69,10 +72,10 @@ class MemoryChain:
         return self._x[self._t].copy(), reward, over, False, {}
 
 
-def train(length: int, seed: int, steps: int, settings: dict[str, Any]) -> float:
-    """The score of one run of StreamQ. The same steps as agent.learn() on MemoryChain, an episode in two calls: no
-    observation depends on an action."""
-    agent = rtu.StreamQ(3, 2, seed=seed, **settings)
+def train(length: int, seed: int, steps: int, settings: dict[str, Any], learner: str = "StreamQ") -> float:
+    """The score of one run of a learner of action values. The same steps as agent.learn() on MemoryChain, an episode in
+    two calls: no observation depends on an action."""
+    agent = getattr(rtu, learner)(3, 2, seed=seed, **settings)
     rng = np.random.default_rng(seed)
     x, nothing, end = observations(length), np.zeros(length + 1), np.ones(1, bool)
     returns = []
@@ -85,7 +88,7 @@ def train(length: int, seed: int, steps: int, settings: dict[str, Any]) -> float
     return float(np.mean(returns[-max(1, len(returns) // 10) :]))
 
 
-def _train(task: tuple[int, int, int, dict[str, Any]]) -> float:
+def _train(task: tuple[int, int, int, dict[str, Any], str]) -> float:
     return train(*task)
 
 
@@ -101,7 +104,9 @@ def _table(rows: list[dict[str, Any]]) -> str:
 @click.command(context_settings={"show_default": True})
 @click.option("--length", "lengths", type=click.IntRange(1), multiple=True, default=(64,), help="Length of the chain.")
 @click.option("--trace-decay", "decays", type=click.FloatRange(0, 1), multiple=True, default=(0.8,), help="Lambda.")
-@click.option("--rule", type=click.Choice(["default", "intentional"]), default="default", help="Settings of StreamQ.")
+@click.option("--learner", type=click.Choice(["StreamQ", "StreamSARSA", "StreamQRC"]), default="StreamQ",
+              help="Class of the learner.")  # fmt: skip
+@click.option("--rule", type=click.Choice(list(RULES)), default="default", help="Settings of the learner.")
 @click.option("--credit", "credits", type=click.Choice(["rtrl", "tbptt1", "frozen"]), multiple=True,
               default=("rtrl", "tbptt1", "frozen"), help="How the recurrent cell learns.")  # fmt: skip
 @click.option("--cell", default="linear", help="Recurrent cell.")
@@ -111,19 +116,19 @@ def _table(rows: list[dict[str, Any]]) -> str:
 @click.option("--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processes at the same time.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the scores to this file, as JSON.")
 def main(
-    lengths: tuple[int, ...], decays: tuple[float, ...], rule: str, credits: tuple[str, ...], cell: str, seeds: int,
-    first_seed: int, steps: int, jobs: int, out: Path | None,
+    lengths: tuple[int, ...], decays: tuple[float, ...], learner: str, rule: str, credits: tuple[str, ...], cell: str,
+    seeds: int, first_seed: int, steps: int, jobs: int, out: Path | None,
 ) -> None:  # fmt: skip
-    """StreamQ on MemoryChain: the share of seeds that solve it."""
+    """Learners of action values on MemoryChain: the share of seeds that solve it."""
     rows: list[dict[str, Any]] = []
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         for length in lengths:
             for decay in decays:
                 for credit in credits:
                     given = {"trace_decay": decay, "credit": credit, "cell": cell}
-                    given |= INTENTIONAL if rule == "intentional" else {}
-                    tasks = [(length, seed, steps, given) for seed in range(first_seed, first_seed + seeds)]
-                    name = f"{rule}, {cell}, {credit}"
+                    given |= RULES[rule]
+                    tasks = [(length, seed, steps, given, learner) for seed in range(first_seed, first_seed + seeds)]
+                    name = f"{'' if learner == 'StreamQ' else learner + ', '}{rule}, {cell}, {credit}"
                     rows.append({"length": length, "trace_decay": decay, "learner": name,
                                  "scores": pool.map(_train, tasks, chunksize=1)})  # fmt: skip
                     click.echo(_table(rows[-1:]).splitlines()[1] if len(rows) > 1 else _table(rows))

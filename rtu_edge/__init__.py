@@ -12,7 +12,7 @@ A learner that acts and learns at each step, in a loop of your own:
 
 What is where::
 
-    StreamAC, StreamQ, StreamSARSA            learners for control; load() reads a checkpoint
+    StreamAC, StreamQ, StreamSARSA, StreamQRC learners for control; load() reads a checkpoint
     TDPredictor, OnlineRegressor              learners for prediction and regression
     TDBank                                    many predictions on one recurrent body
     LinearRTU, NonlinearRTU                   the recurrent cells by themselves
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         OnlineRegressor,
         StreamAC,
         StreamQ,
+        StreamQRC,
         StreamSARSA,
         TDBank,
         TDPredictor,
@@ -91,6 +92,7 @@ __all__ = [
     "Start",
     "StreamAC",
     "StreamQ",
+    "StreamQRC",
     "StreamSARSA",
     "TDBank",
     "TDPredictor",
@@ -116,7 +118,7 @@ _HOMES = {
     "device.python_device": ("PythonDevice",),
     "device.schema": ("Channel", "Safe"),
     "device.simulated": ("SimulatedDevice",),
-    "learn": ("OnlineRegressor", "StreamAC", "StreamQ", "StreamSARSA", "TDBank", "TDPredictor", "load"),
+    "learn": ("OnlineRegressor", "StreamAC", "StreamQ", "StreamQRC", "StreamSARSA", "TDBank", "TDPredictor", "load"),
     "learn.cells": ("LinearRTU", "NonlinearRTU"),
     "learn.evaluation": ("evaluate",),
     "learn.footprint": ("Footprint", "footprint"),

@@ -266,6 +266,33 @@ def test_learns_in_an_environment_and_exports(tmp_path: Path) -> None:
     assert differences(agent.parameters, twin.parameters) == {}
 
 
+def test_errors_name_the_class_and_the_value() -> None:
+    """Not StreamAC where it is StreamQ; switches take True, False, 1 and 0."""
+    from gymnasium import spaces
+
+    class Wide:
+        observation_space, action_space = spaces.Box(-1, 1, (3,)), spaces.Discrete(65)
+
+    with pytest.raises(rtu.ConfigError, match="65; StreamQ takes n_actions 2 to 64"):
+        rtu.StreamQ.from_env(Wide())
+    agent = rtu.StreamQ(2, 2, units=2, hidden=())
+    agent.reset(np.zeros(2))
+    before = agent.state_hash()
+    for call in (agent.act, agent.predict, agent.reset):
+        with pytest.raises(rtu.ConfigError, match="deterministic = 2: expected True or False"):
+            call(np.zeros(2), deterministic=2)
+    with pytest.raises(rtu.ConfigError, match="deterministic = 'no'"):
+        agent.step(np.zeros(2), 0.0, deterministic="no")
+    with pytest.raises(rtu.ConfigError, match="move_weights = 'no'"):
+        agent.update(0.0, move_weights="no")
+    x = np.zeros((3, 2), np.float32)
+    for flags, shown in (([0, 2, 1], r"\[1\] = 2"), (np.array([0, 0, -1], "i1"), r"\[2\] = -1")):
+        with pytest.raises(ValueError, match=f"terminated{shown}: expected True or False"):
+            agent.run(x, np.zeros(3), flags)
+    assert agent.state_hash() == before
+    agent.run(x, np.zeros(3), [0, 1, 0])
+
+
 def test_an_environment_without_discrete_actions_is_refused() -> None:
     with pytest.raises(rtu.ConfigError, match="give n_actions"):
         rtu.StreamQ.from_env(rtu.Plant("cartpole"))

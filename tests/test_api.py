@@ -33,11 +33,12 @@ KINDS: dict[str, Callable[..., Any]] = {
     ),
     "values": lambda **kw: rtu.StreamQ(D, 3, **({"units": 5, "hidden": 6, "epsilon_start": 0.3} | kw)),
     "sarsa": lambda **kw: rtu.StreamSARSA(D, 3, **({"units": 5, "hidden": (), "cell": "nonlinear"} | kw)),
+    "corrected": lambda **kw: rtu.StreamQRC(D, 3, **({"units": 5, "hidden": 6, "step_size": 1e-2} | kw)),
     "predictor": lambda **kw: rtu.TDPredictor(D, **({"units": 5} | kw)),
     "regressor": lambda **kw: rtu.OnlineRegressor(D, 2, **({"units": 5, "hidden": 4} | kw)),
 }
 kinds = pytest.mark.parametrize("kind", KINDS)
-AGENTS = ["continuous", "discrete", "nonlinear", "memoryless", "values", "sarsa"]
+AGENTS = ["continuous", "discrete", "nonlinear", "memoryless", "values", "sarsa", "corrected"]
 
 
 def run(learner: Any, steps: int, seed: int, restart: bool = True) -> list[Any]:
@@ -78,6 +79,7 @@ def test_names_of_the_package() -> None:
         "NonlinearRTU",
         "StreamAC",
         "StreamQ",
+        "StreamQRC",
         "StreamSARSA",
         "TDPredictor",
         "TDBank",
@@ -140,9 +142,8 @@ def test_actions_stay_in_their_range(kind: str) -> None:
 @kinds
 def test_names_of_the_parameters(kind: str) -> None:
     learner = KINDS[kind]()
-    heads = {"values": ["q"], "sarsa": ["q"], "predictor": ["value"], "regressor": ["model"]}.get(
-        kind, ["actor", "critic"]
-    )
+    own = {"corrected": ["q", "h"], "predictor": ["value"], "regressor": ["model"]}
+    heads = own.get(kind, ["q"] if kind in ("values", "sarsa") else ["actor", "critic"])
     bodies = ["body"] if kind == "discrete" else heads
     p = learner.parameters
     assert {k.split(".")[0] for k in p} == set(heads) | set(bodies)
@@ -529,7 +530,7 @@ def test_bad_settings_are_named_with_their_range(cls: Any, arguments: dict[str, 
 
 
 @pytest.mark.parametrize(
-    "cls", [rtu.LinearRTU, rtu.StreamAC, rtu.StreamQ, rtu.StreamSARSA, rtu.TDPredictor, rtu.OnlineRegressor]
+    "cls", [rtu.LinearRTU, rtu.StreamAC, rtu.StreamQ, rtu.StreamQRC, rtu.TDPredictor, rtu.OnlineRegressor]
 )
 def test_unknown_arguments_are_refused(cls: Any) -> None:
     with pytest.raises(TypeError, match="no_such"):

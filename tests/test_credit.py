@@ -32,6 +32,7 @@ LEARNERS: dict[str, Any] = {
     "stream_ac": lambda **more: rtu.StreamAC(3, 1, units=6, hidden=4, seed=1, **more),
     "stream_ac, shared": lambda **more: rtu.StreamAC(3, 1, units=6, hidden=4, body="shared", seed=1, **more),
     "stream_q": lambda **more: rtu.StreamQ(3, 2, units=6, hidden=4, seed=1, **more),
+    "stream_qrc": lambda **more: rtu.StreamQRC(3, 2, units=6, hidden=4, seed=1, h_step_size=1e-2, **more),
     "td_predictor": lambda **more: rtu.TDPredictor(3, units=6, seed=1, **more),
     "online_regressor": lambda **more: rtu.OnlineRegressor(3, 1, units=6, seed=1, **more),
 }

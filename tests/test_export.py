@@ -168,6 +168,11 @@ def test_export_is_whole_or_not_at_all(tmp_path):
         export_onnx(agent, path, observations=["x"])
     with pytest.raises(ValueError, match="actions: 3 descriptions for 2 actions"):
         export_onnx(agent, path, actions=["a", "b", "c"])
+    for name, value in (("dt_s", 0.0), ("dt_s", float("nan")), ("dt_s", "0.02"), ("actions", "ab"), ("actions", 2)):
+        with pytest.raises(ValueError, match=f"{name} = {value!r}: expected"):
+            export_onnx(agent, path, **{name: value})
+    with pytest.raises(ValueError, match=r"observations\[1\] = 3: expected a text"):
+        export_onnx(agent, path, observations=["x", 3, "y"])
     agent.config["activation"] = "gelu"
     with pytest.raises(ValueError, match="activation: 'gelu' is not one of relu, tanh, identity"):
         export_onnx(agent, path)

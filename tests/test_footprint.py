@@ -80,6 +80,7 @@ def test_sections_lie_inside_what_is_planned() -> None:
         {"kind": "stream_ac", "observation_size": 2, "action_size": 1, "dtype": "float64", "optimizer": "adam"},
         {"kind": "stream_q", "observation_size": 2, "n_actions": 3},
         {"kind": "stream_sarsa", "observation_size": 2, "n_actions": 3, "previous_action": True},
+        {"kind": "stream_qrc", "observation_size": 2, "n_actions": 3},
         {"kind": "td_predictor", "observation_size": 4, "normalize_observation": True},
         {"kind": "td_predictor", "observation_size": 4, "cell": "none", "hidden": [8]},
         {"kind": "online_regressor", "observation_size": 4, "cell": "nonlinear"},

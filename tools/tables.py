@@ -21,7 +21,7 @@ import cli_reference
 import oldest
 
 from rtu_edge.learn import parameters
-from rtu_edge.learn.parameters import AC, BANK, CELL, REGRESSOR, SARSA, TD, Parameter, Q
+from rtu_edge.learn.parameters import AC, BANK, CELL, QRC, REGRESSOR, SARSA, TD, Parameter, Q
 from rtu_edge.learn.ranges import (
     REQUIRED,
     ByChoice,
@@ -44,6 +44,7 @@ _CLASSES = {
     AC: ("rtu_edge/learn/stream_ac.py", "StreamAC", "StreamAC"),
     Q: ("rtu_edge/learn/stream_q.py", "StreamQ", "StreamQ"),
     SARSA: ("rtu_edge/learn/stream_q.py", "StreamSARSA", "StreamSARSA"),
+    QRC: ("rtu_edge/learn/stream_q.py", "StreamQRC", "StreamQRC"),
     TD: ("rtu_edge/learn/signals.py", "TDPredictor", "TDPredictor"),
     BANK: ("rtu_edge/learn/bank.py", "TDBank", "TDBank"),
     REGRESSOR: ("rtu_edge/learn/signals.py", "OnlineRegressor", "OnlineRegressor"),

@@ -85,4 +85,37 @@ void cotangent(const Cell<T>& cell, const T* s1, const T* s2, const T* dy, T* e1
   for (int32_t i = 0; i < cell.config.units(); ++i) e1[i] = dy[i] * s1[i];
 }
 
+template <class T>
+constexpr kernels::TraceForm trace_form(const Cell<T>& cell) {
+  if (cell.config.gated()) return kernels::TraceForm::kReal;
+  return is_linear(cell.config.kind) ? kernels::TraceForm::kComplex : kernels::TraceForm::kFour;
+}
+
+// d output / d unit[q][p] contracted with e1, e2 (G, P), from the traces as they are.
+template <class T>
+T unit_gradient(const Cell<T>& cell, int32_t q, int32_t p, const T* e1, const T* e2) {
+  if (cell.config.gated()) return e1[p] * cell.unit_trace[q][p];
+  const T* const re[] = {cell.traces.N1, cell.traces.T1, cell.G1};
+  const T* const im[] = {cell.traces.N2, cell.traces.T2, cell.G2};
+  T sum = T(0);
+  for (int32_t at = p; at < unit_vector_size(cell); at += cell.poles) sum += e1[at] * re[q][at] + e2[at] * im[q][at];
+  return sum;
+}
+
+// Moves the parameters by scale times the gradient whose cotangent is e1, e2, contracted with the traces as they are.
+// keep multiplies the weights first; the parameters of poles and units stay (docs/math_action_values.md). For a cell
+// that learns.
+template <class T>
+void descend(const Cell<T>& cell, T keep, T scale, const T* e1, const T* e2) {
+  for (int32_t s = 0; s < cell.config.sets; ++s) cell.unwritten[s] *= keep;
+  cell.kernels->descend(cell.block, trace_form(cell), keep, scale, e1, e2);
+  for (int32_t q = 0; q < cell.unit_count; ++q) {
+    for (int32_t p = 0; p < cell.config.poles; ++p) {
+      const T before = cell.unit[q][p], after = before + scale * unit_gradient(cell, q, p, e1, e2);
+      const T most = before > T(kernels::kMaxThetaLog) ? before : T(kernels::kMaxThetaLog);
+      cell.unit[q][p] = is_phase(cell, q) && after > most ? most : after;
+    }
+  }
+}
+
 }  // namespace rtu::cells

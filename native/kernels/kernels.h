@@ -46,6 +46,13 @@ struct Block {
   int32_t blocks, inputs, units_per_pole, sets;
 };
 
+// The traces that a block keeps for each pole or unit and input, and how a cotangent contracts with them.
+enum class TraceForm : int32_t {
+  kComplex = 0,  // A1, A2: dL/dW1 = e1 A1 + e2 A2, dL/dW2 = e2 A1 - e1 A2
+  kFour = 1,     // A1, A2, B1, B2: dL/dW1 = e1 A1 + e2 A2, dL/dW2 = e1 B1 + e2 B2
+  kReal = 2,     // S1, S2: dL/dW1 = e1 S1, dL/dW2 = e1 S2
+};
+
 template <class T>
 struct Coefficients {  // each (P)
   T *nu, *theta, *g, *phi, *gam, *dgam;
@@ -226,6 +233,9 @@ struct Kernels {
   // A last layer with a rule of its own: the weights move, then x (stride) enters their eligibilities.
   void (*online)(int32_t stride, const OnlineStep<T>& step, const OnlineWeights<T>& row, const OnlineWeights<T>& bias,
                  const T* x, OnlineSums<T>& sums);
+
+  // W <- keep W + scale (contraction of e1, e2 with the traces, which stay as they are). e2 is not read for kReal.
+  void (*descend)(const Block<T>& block, TraceForm form, T keep, T scale, const T* e1, const T* e2);
 };
 
 // The coefficients are compiled apart (transform_*.cpp), without contraction: every instruction set gives the same

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "native/kernels/dense.inl.h"
+#include "native/kernels/descend.inl.h"
 #include "native/kernels/gated.inl.h"
 #include "native/kernels/online.inl.h"
 #include "native/kernels/rtu_nonlinear.inl.h"
@@ -39,7 +40,8 @@ constexpr rtu::kernels::Kernels<T> make_table(const char* name, rtu::kernels::Co
           gate<T, V>,
           learn_gated<T, V>,
           learn_gates<T, V>,
-          online<T, V>};
+          online<T, V>,
+          descend<T, V>};
 }
 
 }  // namespace

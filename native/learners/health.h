@@ -76,6 +76,7 @@ bool healthy(const StreamAc<T>& agent) {
   for (int i = 0; i < agent.nets; ++i)
     if (!healthy(agent.net[i])) return false;
   return healthy(agent.observation) && healthy(agent.reward) && finite_block(agent.scalars, kScalars) &&
+         (agent.correction == nullptr || finite_block(agent.correction, kCorrections)) &&
          finite_block(agent.action, width) && finite_block(agent.before, width) && healthy_noise(agent) &&
          finite_block(step, 3) && agent.counters[kPhase] <= static_cast<uint64_t>(Phase::kPredicted) &&
          agent.counters[kFirst] <= 1 && agent.counters[kTracesStale] <= 1 && agent.counters[kDeviated] <= 1 &&

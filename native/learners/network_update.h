@@ -9,32 +9,48 @@ namespace rtu::learners {
 
 // ---- cotangents -----------------------------------------------------------------------------------------------------
 
-// Keeps this step's cotangents: head[h].cot[kind] has been filled by the caller; they are propagated back to every
-// layer and to the cell. features, s1, s2: the cell's output and slopes of the step they belong to.
+// Propagates the cotangents head[h].cot[kind], which the caller has filled, back to every layer and to the cell: those
+// of the kinds from first on, `count` of them; a part of them only where there is one head. s1, s2: the cell's slopes
+// of the step they belong to.
 template <class T>
-void store_gradients(const Network<T>& net, const T* features, const T* s1, const T* s2) {
+void propagate(const Network<T>& net, const T* s1, const T* s2, int32_t first, int32_t count) {
   const NetworkConfig& config = net.config;
   const kernels::Kernels<T>& kernel = *net.kernels;
-  const int32_t kinds = config.kinds();
-  const T* top = config.layers > 0 ? net.layer[config.layers - 1].y : features;
   const bool recurrent = config.cell.learns();
-  for (int h = 0; h < config.heads; ++h) {
+  for (int h = 0; h < config.heads && (config.layers > 0 || recurrent); ++h) {
     const Head<T>& head = net.head[h];
-    memcpy(head.input, top, static_cast<size_t>(head.dense.cols) * sizeof(T));
-    if (config.layers > 0 || recurrent)
-      kernel.dense_backward(head.dense.rows, head.dense.stride, head.dense.w, config.head[h].kinds,
-                            head.cot + head.first_kind, net.scratch + head.first_kind);
+    const int32_t from = config.heads > 1 ? head.first_kind : first;
+    kernel.dense_backward(head.dense.rows, head.dense.stride, head.dense.w,
+                          config.heads > 1 ? config.head[h].kinds : count, head.cot + from, net.scratch + from);
   }
   for (int l = config.layers - 1; l >= 0; --l) {
     const Layer<T>& layer = net.layer[l];
-    for (int k = 0; k < kinds; ++k)
+    for (int k = first; k < first + count; ++k)
       kernel.norm_relu_backward(layer.dense.rows, *layer.inverse_deviation, layer.xhat, net.scratch[k], layer.cot[k]);
-    memcpy(layer.input, l > 0 ? net.layer[l - 1].y : features, static_cast<size_t>(layer.dense.cols) * sizeof(T));
     if (l > 0 || recurrent)
-      kernel.dense_backward(layer.dense.rows, layer.dense.stride, layer.dense.w, kinds, layer.cot, net.scratch);
+      kernel.dense_backward(layer.dense.rows, layer.dense.stride, layer.dense.w, count, layer.cot + first,
+                            net.scratch + first);
   }
   if (!recurrent) return;
-  for (int k = 0; k < kinds; ++k) cells::cotangent(net.cell, s1, s2, net.scratch[k], net.e1[k], net.e2[k]);
+  for (int k = first; k < first + count; ++k) cells::cotangent(net.cell, s1, s2, net.scratch[k], net.e1[k], net.e2[k]);
+}
+
+// Keeps the inputs of every layer, which belong to the kept cotangents. features: the cell's output.
+template <class T>
+void keep_inputs(const Network<T>& net, const T* features) {
+  const NetworkConfig& config = net.config;
+  const T* x = features;
+  for (int l = 0; l < config.layers; x = net.layer[l++].y)
+    memcpy(net.layer[l].input, x, static_cast<size_t>(net.layer[l].dense.cols) * sizeof(T));
+  for (int h = 0; h < config.heads; ++h)
+    memcpy(net.head[h].input, x, static_cast<size_t>(net.head[h].dense.cols) * sizeof(T));
+}
+
+// Keeps this step's cotangents, of every kind, as propagate().
+template <class T>
+void store_gradients(const Network<T>& net, const T* features, const T* s1, const T* s2) {
+  keep_inputs(net, features);
+  propagate(net, s1, s2, 0, net.config.kinds());
 }
 
 // Copies the newest output of the cell and its slopes, for a later store_gradients(). s2: null for a cell with gates.

@@ -9,6 +9,7 @@
 #include "native/learners/monitor_windows.h"
 #include "native/learners/stream_ac_inputs.h"
 #include "native/learners/stream_q.h"
+#include "native/learners/stream_qrc.h"
 
 namespace rtu::learners {
 
@@ -17,7 +18,7 @@ struct StreamAcConfig {
   PolicyConfig policy;
   NetworkConfig body;  // cell, layers, hidden; configure() fills in heads
   HeadConfig actor, critic;
-  ValueConfig values;  // on: the critic alone, an output per action, and no actor
+  ValueConfig values;  // on: the critic has an output per action, and there is no actor; correcting: actor is h's
   bool shared_body = false;
   double gamma = 0.98;
   double entropy = 0.01;      // tau
@@ -38,7 +39,7 @@ constexpr int kMaxHalvings = 30;
 template <class T>
 struct StreamAc {
   StreamAcConfig config;
-  Network<T> net[2];  // shared body: net[0] with both heads; separate: critic, actor
+  Network<T> net[2];  // shared body: net[0] with both heads; separate: critic, actor; correcting: q, h
   int32_t nets;
   Normalizer<T> observation, reward;
   core::Rng rng;
@@ -47,18 +48,20 @@ struct StreamAc {
   T* action;                       // (width) the unclipped sample, which the gradient refers to
   T* before;                       // (width) the sample of the previous step, which the next update() evaluates
   T* previous;                     // (width + 2) previous.h; null unless it is an input
+  double* correction;              // (kCorrections) stream_qrc.h, or null
   T *shift, *shift_before;         // (width) what the noise before added to the mean of action, of before; or null
   T* shift_next;                   // (width) what the noise of action will add
   T *features[2], *s1[2], *s2[2];  // recompute: the cell's output and slopes of the step before
   StepInfo* info;
   LearnerWindows* windows;  // may be null; not in the arena
 
-  Network<T>& critic() const { return const_cast<StreamAc*>(this)->net[0]; }
-  Network<T>& actor() const { return const_cast<StreamAc*>(this)->net[nets - 1]; }
+  Network<T>& network(int i) const { return const_cast<StreamAc*>(this)->net[i]; }
+  Network<T>& critic() const { return network(0); }
+  Network<T>& actor() const { return network(nets - 1); }
   int32_t actor_head() const { return nets == 1 && !config.values.on() ? 1 : 0; }
   int32_t actor_kind() const { return actor_head(); }
   // Outputs for the newest observation: of the actor, or the action values.
-  const T* outputs() const { return net[nets - 1].head[actor_head()].y; }
+  const T* outputs() const { return net[config.values.on() ? 0 : nets - 1].head[actor_head()].y; }
   Phase phase() const { return static_cast<Phase>(counters[kPhase]); }
 };
 
@@ -66,17 +69,18 @@ template <class T>
 constexpr StreamAc<T> make_stream_ac(Builder& arena, const StreamAcConfig& config) {
   StreamAc<T> agent{};
   agent.config = config;
-  agent.nets = config.shared_body || config.values.on() ? 1 : 2;
+  agent.nets = (config.shared_body || config.values.on()) && !config.values.corrects() ? 1 : 2;
   HeadConfig critic = config.critic, actor = config.actor;
   critic.outputs = config.values.on() ? config.policy.outputs() : 1;
-  critic.kinds = 1;
+  critic.kinds = config.values.corrects() ? 3 : 1;
   actor.outputs = config.policy.outputs();
   actor.kinds = 2;
-  actor.optimizer.relative = true;
+  actor.optimizer.relative = !config.values.on();
   NetworkConfig body = config.body;
   body.cell.inputs = config.inputs();
   if (config.values.on()) {
     agent.net[0] = make_network<T>(arena, body, critic, "q");
+    if (config.values.corrects()) agent.net[1] = make_network<T>(arena, body, actor, "h");
   } else if (config.shared_body) {
     body.heads = 2;
     body.head[0] = critic;
@@ -95,6 +99,7 @@ constexpr StreamAc<T> make_stream_ac(Builder& arena, const StreamAcConfig& confi
   const uint32_t width = static_cast<uint32_t>(config.policy.width());
   agent.action = arena.vector<T>(Name("action"), width);
   agent.before = arena.vector<T>(Name("before").dot("action"), width);
+  if (config.values.corrects()) agent.correction = arena.vector<double>(Name("correction"), kCorrections);
   if (config.previous_action || config.previous_reward)
     agent.previous = arena.vector<T>(Name("previous"), previous_size(config.policy));
   if (config.policy.correlated()) {
@@ -118,6 +123,7 @@ template <class T>
 void init(StreamAc<T>& agent, uint64_t seed) {
   core::seed_rng(agent.rng, seed, 1);
   for (int i = 0; i < agent.nets; ++i) init_network(agent.net[i], agent.rng);
+  if (agent.correction != nullptr) init_correction(agent.net[1]);
   *agent.info = StepInfo{};
 }
 
@@ -141,6 +147,7 @@ void begin(const StreamAc<T>& agent) {
   agent.counters[kTracesStale] = 0;
   agent.counters[kDeviated] = agent.counters[kDeviatedBefore] = agent.counters[kDeviatedLast] = 0;
   agent.scalars[kReturn] = 0;
+  clear_correction(agent);
   if (agent.previous != nullptr) clear_previous(agent.config.policy, agent.previous);
   ++agent.counters[kEpisodes];
   forget_noise(agent);
@@ -164,6 +171,7 @@ void resume_learning(const StreamAc<T>& agent) {
     clear_credit(agent.net[i]);
     if (agent.net[i].config.cell.kind != CellKind::kNone) cells::clear_traces(agent.net[i].cell);
   }
+  clear_correction(agent);
   agent.counters[kTracesStale] = 0;
   agent.counters[kFirst] = 1;
   forget_noise(agent);
@@ -254,6 +262,7 @@ template <class T>
 void recompute_last(const StreamAc<T>& agent) {
   for (int i = 0; i < agent.nets; ++i) forward_body(agent.net[i], agent.features[i]);
   agent.scalars[kValue] = value_of(agent, agent.before);
+  if (agent.config.values.corrects()) return recompute_correction(agent);
   keep_cotangents(agent, agent.before, agent.shift_before, agent.features, agent.s1, agent.s2);
 }
 
@@ -287,8 +296,9 @@ double warmup_share(const StreamAc<T>& agent) {
 // Cotangents and decays of the transition that delta belongs to; ours: the learner's action was carried out.
 template <class T>
 void credit_action(const StreamAc<T>& agent, double delta, bool ours) {
-  if (agent.config.values.on())
-    return set_decays(agent.critic(), agent.config.values, agent.config.critic, agent.counters, ours);
+  for (int i = 0; i < agent.nets && agent.config.values.on(); ++i)
+    set_decays(agent.network(i), agent.config.values, agent.config.critic, agent.counters, ours);
+  if (agent.config.values.on()) return;
   const int32_t kind = agent.actor_kind();
   const double sign = delta > 0 ? 1.0 : delta < 0 ? -1.0 : 0.0;
   if (ours)
@@ -312,6 +322,7 @@ Status update(const StreamAc<T>& agent, double reward, bool terminated, bool tru
 
   const double value = value_of(agent, agent.action), next = next_value(agent);
   const bool values = agent.config.values.on();
+  const T best = values ? static_cast<T>(greedy(agent.config.policy, agent.outputs())) : T(0);
   double delta = 0;
   bool ours = true;
   T norm[2][kMaxSets] = {};
@@ -322,21 +333,23 @@ Status update(const StreamAc<T>& agent, double reward, bool terminated, bool tru
       delta = scaled_reward(agent, reward) + (terminated ? 0.0 : agent.config.gamma * next) - agent.scalars[kValue];
     credit_action(agent, delta, ours);
   }
-  for (int i = 0; i < agent.nets; ++i) {
+  const bool done = terminated || truncated, corrects = agent.config.values.corrects(),
+             moves = !first && move_weights && (ours || !values);
+  if (corrects) update_corrected(agent, best, first, ours, moves, terminated, step_factor(agent), norm);
+  for (int i = 0; i < agent.nets && !corrects; ++i) {
     update(agent.net[i], false, norm[i]);
     if (!first) condition(agent.net[i], static_cast<T>(delta), norm[i]);
   }
 
-  const bool done = terminated || truncated;
   if (!done && agent.config.recompute) {
     for (int i = 0; i < agent.nets; ++i) keep_output(agent.net[i], agent.features[i], agent.s1[i], agent.s2[i]);
-  } else if (!done) {
+  } else if (!done && !corrects) {
     const T* features[] = {features_of(agent.net[0]), features_of(agent.net[agent.nets - 1])};
     const T* s1[] = {agent.net[0].cell.s1, agent.net[agent.nets - 1].cell.s1};
     const T* s2[] = {agent.net[0].cell.s2, agent.net[agent.nets - 1].cell.s2};
     keep_cotangents(agent, agent.action, agent.shift, features, s1, s2);
   }
-  if (!first && move_weights && (ours || !values)) {
+  if (moves) {
     const T error = static_cast<T>(delta), factor = static_cast<T>(step_factor(agent)),
             warm = factor * static_cast<T>(warmup_share(agent));
     agent.info->step_size_critic = static_cast<float>(apply_update(agent.critic(), 0, error, norm[0][0], factor));
@@ -344,11 +357,13 @@ Status update(const StreamAc<T>& agent, double reward, bool terminated, bool tru
                                       ? static_cast<float>(apply_update(agent.actor(), agent.actor_head(), error,
                                                                         norm[agent.nets - 1][agent.actor_head()], warm))
                                       : 0.0f;
+    if (corrects) (void)apply_update(agent.net[1], 0, error, norm[1][0], factor);
     ++agent.counters[kSteps];
   }
   agent.info->value = static_cast<float>(value);
   agent.info->delta = static_cast<float>(delta);
-  agent.info->norm = static_cast<float>(values ? norm[0][0] : norm[0][0] + norm[agent.nets - 1][agent.actor_head()]);
+  const T of_actor = agent.nets == 1 && values ? T(0) : norm[agent.nets - 1][agent.actor_head()];
+  agent.info->norm = static_cast<float>(norm[0][0] + of_actor);
   agent.scalars[kValue] = value;
   if (agent.windows != nullptr)
     watch(

@@ -8,15 +8,18 @@
 
 namespace rtu::learners {
 
-enum class ValueRule : int32_t { kNone = 0, kQ = 1, kSarsa = 2 };  // kNone: an actor and a critic
+// kNone: an actor and a critic; kQrc: Q(lambda) with the correction of stream_qrc.h.
+enum class ValueRule : int32_t { kNone = 0, kQ = 1, kSarsa = 2, kQrc = 3 };
 
 struct ValueConfig {
   ValueRule rule = ValueRule::kNone;
-  bool late_cut = false;  // kQ: credit is cut one step after Watkins, as in the published code
+  bool late_cut = false;  // credit is cut one step after Watkins, as in the published code
   double epsilon_start = 1.0, epsilon_end = 0.01;
   uint64_t epsilon_steps = 0;  // updates in which epsilon falls linearly
+  double beta = 1.0;           // kQrc: decay of h's weights
 
   constexpr bool on() const { return !core::kSmall && rule != ValueRule::kNone; }
+  constexpr bool corrects() const { return !core::kSmall && rule == ValueRule::kQrc; }
 };
 
 // The share of actions that are drawn uniformly, after so many updates.
@@ -52,7 +55,7 @@ bool deviates(const PolicyConfig& policy, const T* q, const T* action) {
 // What follows an observation: max q(s', .), or q(s', a') with the action that was drawn for it.
 template <class T>
 double next_value(const ValueConfig& config, const PolicyConfig& policy, const T* q, const T* action) {
-  return static_cast<double>(q[config.rule == ValueRule::kQ ? greedy(policy, q) : static_cast<int32_t>(action[0])]);
+  return static_cast<double>(q[config.rule == ValueRule::kSarsa ? static_cast<int32_t>(action[0]) : greedy(policy, q)]);
 }
 
 template <class T>
@@ -75,7 +78,8 @@ inline void shift_deviations(uint64_t* counters) {
 template <class T>
 void set_decays(Network<T>& net, const ValueConfig& config, const HeadConfig& given, const uint64_t* counters,
                 bool ours) {
-  const bool watkins = config.rule == ValueRule::kQ && counters[config.late_cut ? kDeviatedLast : kDeviatedBefore] != 0;
+  const bool watkins =
+      config.rule != ValueRule::kSarsa && counters[config.late_cut ? kDeviatedLast : kDeviatedBefore] != 0;
   const bool cut = watkins || !ours, conditioned = optim::conditions(given.optimizer.rule);
   if (cut && conditioned) clear_conditioned(net);
   const double keep = cut && !conditioned ? 0.0 : 1.0;

@@ -27,6 +27,7 @@ class Timing {
     keep<&Table::step_linear, kRecurrent>();
     keep<&Table::step_sgd, kRecurrent>();
     keep<&Table::learn_gated, kRecurrent>();
+    keep<&Table::descend, kRecurrent>();
     keep<&Table::coefficients, kCoefficients>();
     keep<&Table::state, kUnits>();
     keep<&Table::learn_units, kUnits>();

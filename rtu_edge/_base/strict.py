@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import msgspec
 import msgspec.inspect as mi
@@ -47,7 +47,13 @@ _Sections: TypeAlias = Mapping[str, list[str]]
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the file."""
+    """A table of the file.
+
+    Attributes:
+        elsewhere: keys that this table does not take, and the reason.
+    """
+
+    elsewhere: ClassVar[Mapping[str, str]] = {}
 
 
 def problems(schema: mi.Type, data: Any) -> Iterator[str]:
@@ -179,6 +185,8 @@ def _check_table(kind: mi.StructType, value: Any, path: str, sections: _Sections
     for key, item in value.items():
         if key in fields:
             yield from _check(fields[key].type, item, _join(path, key), sections)
+        elif reason := getattr(kind.cls, "elsewhere", {}).get(key):
+            yield f"{_join(path, key)} = {_shown(item)}: {reason}"
         else:
             yield _unknown(key, item, path, fields, sections)
     for name, field in fields.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import operator
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rtu_edge._base.errors import ConfigError
@@ -25,6 +25,7 @@ __all__ = [
     "check_number",
     "check_sections",
     "check_seed",
+    "check_texts",
     "check_values",
     "counted",
     "exact",
@@ -112,6 +113,17 @@ def check_dtype(name: str, value: object) -> str:
     if isinstance(given, type) and issubclass(given, (float, np.floating)):
         given = np.dtype(given)
     return check_choice(name, given.name if isinstance(given, np.dtype) else given, ("float32", "float64"))
+
+
+def check_texts(name: str, value: object) -> list[str]:
+    """A sequence of texts, as a plain list."""
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise ConfigError(f"{name} = {value!r}: expected a sequence of texts")
+    found = list(value)
+    for k, text in enumerate(found):
+        if not isinstance(text, str):
+            raise ConfigError(f"{name}[{k}] = {text!r}: expected a text")
+    return found
 
 
 def check_seed(seed: object) -> int:

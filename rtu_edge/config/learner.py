@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import enum
 import types
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
 
@@ -39,6 +39,21 @@ class Actions(str, enum.Enum):
     DISCRETE = "discrete"
 
 
+_STREAM_AC = "[learner] makes a StreamAC; make another learner in Python (docs/math_action_values.md)"
+
+
+def _elsewhere() -> dict[str, str]:
+    """The keys that name another learner or one of its parameters, and why they are refused."""
+    classes = {parameters.Q: "StreamQ", parameters.SARSA: "StreamSARSA", parameters.QRC: "StreamQRC"}
+    own = {row.name.rpartition(".")[2] for row in parameters.of(AC)}
+    owners: dict[str, list[str]] = {}
+    for learner, name in classes.items():
+        for key in {row.name for row in parameters.of(learner)} - own:
+            owners.setdefault(key, []).append(name)
+    refused = {key: f"a parameter of {' and '.join(names)}; {_STREAM_AC}" for key, names in owners.items()}
+    return {**dict.fromkeys(("class", "kind", "learner", "type"), _STREAM_AC), **refused}
+
+
 class LearnerTable(Section, frozen=True):
     """`[learner]`: arguments of StreamAC.
 
@@ -48,6 +63,8 @@ class LearnerTable(Section, frozen=True):
         horizon_s: Time in s after which a command no longer matters for the reward; sets discount, traces, exploration,
             poles and warm-up where their keys are not given (StreamAC.for_horizon)
     """
+
+    elsewhere: ClassVar[Mapping[str, str]] = _elsewhere()
 
     actions: Actions = Actions.CONTINUOUS
     levels: Annotated[int, msgspec.Meta(ge=_N_ACTIONS.low, le=_N_ACTIONS.high)] = 2

@@ -1,5 +1,5 @@
-"""Learners: StreamAC, StreamQ and StreamSARSA for control; TDPredictor, TDBank and OnlineRegressor for signals;
-evaluation and writers of curves.
+"""Learners: StreamAC, StreamQ, StreamSARSA and StreamQRC for control; TDPredictor, TDBank and OnlineRegressor for
+signals; evaluation and writers of curves.
 
 Each class validates arguments and names results; the native core computes, in one arena per learner.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rtu_edge.learn.signals import OnlineRegressor, TDPredictor
     from rtu_edge.learn.stored import decode, load, make, restore
     from rtu_edge.learn.stream_ac import StreamAC
-    from rtu_edge.learn.stream_q import StreamQ, StreamSARSA
+    from rtu_edge.learn.stream_q import StreamQ, StreamQRC, StreamSARSA
     from rtu_edge.learn.training import LearningResult
     from rtu_edge.learn.writers import CSVWriter, TensorBoardWriter
 
@@ -33,6 +33,7 @@ __all__ = [
     "StepRecord",
     "StreamAC",
     "StreamQ",
+    "StreamQRC",
     "StreamSARSA",
     "TDBank",
     "TDPredictor",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rtu_edge._base.validation import check_int, check_number
+from rtu_edge._base.validation import check_bool, check_int, check_number
 from rtu_edge.learn import findings
 from rtu_edge.learn.base import VARIANCE_EPS, Array, Learner
 
@@ -20,7 +20,7 @@ __all__ = ["Actor"]
 
 
 class Actor(Learner):
-    """A learner that acts: StreamAC, StreamQ, StreamSARSA."""
+    """A learner that acts: StreamAC, StreamQ, StreamSARSA, StreamQRC."""
 
     def _start(self, native: type, native_config: dict[str, Any], arguments: dict[str, Any]) -> None:
         super()._start(native, native_config, arguments)
@@ -51,9 +51,9 @@ class Actor(Learner):
             The first action: float array (action_size,) in [-1, 1], or an int.
 
         Raises:
-            ValueError: shape, dtype or value of the observation; nothing has changed.
+            ValueError: shape, dtype or value of an argument; nothing has changed.
         """
-        if not deterministic:
+        if deterministic is False or not check_bool("deterministic", deterministic):
             return self._core.reset(observation)
         return self._core.act(observation, True, 1.0, True, None, None)
 
@@ -79,7 +79,7 @@ class Actor(Learner):
             ValueError: shape, dtype or value; nothing has changed.
             RuntimeError: no episode is running; call reset().
         """
-        if not deterministic:
+        if deterministic is False or not check_bool("deterministic", deterministic):
             return self._core.step(observation, reward, terminated, truncated)
         return self.act(observation, reward=reward)
 
@@ -111,7 +111,8 @@ class Actor(Learner):
             RuntimeError: update() is due.
         """
         periods = check_number("periods", periods, 0.0, 1e3, open_low=True)
-        return self._core.act(observation, bool(deterministic), periods, False, reward, self._applied(applied))
+        mode = check_bool("deterministic", deterministic)
+        return self._core.act(observation, mode, periods, False, reward, self._applied(applied))
 
     def run(
         self,
@@ -207,7 +208,8 @@ class Actor(Learner):
             RuntimeError: update() is due, or no episode is running.
         """
         periods = check_number("periods", periods, 0.0, 1e3, open_low=True)
-        return self._core.predict(observation, not deterministic, periods, reward, self._applied(applied))
+        explore = not check_bool("deterministic", deterministic)
+        return self._core.predict(observation, explore, periods, reward, self._applied(applied))
 
     def update(
         self,
@@ -235,7 +237,8 @@ class Actor(Learner):
             ValueError: a value that is not finite; nothing has changed, update() is still due.
             RuntimeError: predict() was not called before.
         """
-        self._core.update(reward, terminated, truncated, self._applied(applied), bool(move_weights))
+        moves = check_bool("move_weights", move_weights)
+        self._core.update(reward, terminated, truncated, self._applied(applied), moves)
 
     def learn(
         self,

@@ -148,7 +148,7 @@ def evaluate(
     (3, True)
 
     Args:
-        agent: a StreamAC, StreamQ or StreamSARSA, or a policy with reset() and predict(observation), such as
+        agent: a StreamAC, StreamQ, StreamSARSA or StreamQRC, or a policy with reset() and predict(observation), such as
             OnnxPolicy.
         env: a Gymnasium environment, a Plant or a Robot whose sizes the agent fits. It is reset for each episode; the
             last one is left at its end.
@@ -229,7 +229,10 @@ def _player(
 
         return twin.begin, act, fitted.to_env
     if not (callable(getattr(agent, "reset", None)) and callable(getattr(agent, "predict", None))):
-        raise ConfigError(f"agent = {agent!r}: expected a StreamAC, or a policy with reset() and predict(observation)")
+        raise ConfigError(
+            f"agent = {agent!r}: expected a StreamAC, StreamQ, StreamSARSA or StreamQRC, or a policy with reset() and "
+            "predict(observation)"
+        )
     if not deterministic:
         raise ConfigError(f"deterministic = False: {type(agent).__name__} gives deterministic actions only")
     choices = getattr(agent, "choices", 0)

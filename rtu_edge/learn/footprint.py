@@ -56,7 +56,7 @@ class Footprint:
     """Sizes of one learner.
 
     Attributes:
-        kind: "stream_ac", "stream_q", "stream_sarsa", "td_predictor", "td_bank" or "online_regressor".
+        kind: "stream_ac", "stream_q", "stream_sarsa", "stream_qrc", "td_predictor", "td_bank" or "online_regressor".
         nbytes: bytes of the arena, exactly.
         flops: floating-point operations of "predict", "traces" and "update" in one step, leading terms (docs/math.md,
             5).
@@ -138,12 +138,15 @@ def _flops(config: Mapping[str, Any]) -> dict[str, int]:
     control = acts and not values
     if acts:
         d += config["n_outputs"] * config["previous_action"] + config["previous_reward"]
-    bodies, sets = (1, 2) if control and config["body"] == "shared" else (2 if control else 1, 1)
-    outputs = [1, config["n_outputs"] * (1 if config["discrete"] else 2)] if control else [_outputs(config)]
+    corrects = config.get("values") == "qrc"
+    bodies, sets = (1, 2) if control and config["body"] == "shared" else (2 if control or corrects else 1, 1)
+    outputs = [1, config["n_outputs"] * (1 if config["discrete"] else 2)] if control else [_outputs(config)] * bodies
     widths = [width * n + d * (config["cell"] in ("lru", "none")), *hidden]
     body = sum(below * above for below, above in itertools.pairwise(widths))
     head = widths[-1] * sum(outputs)
-    kinds = 3 if control else 1  # backpropagated cotangents: value, log pi, entropy
+    # backpropagated cotangents: value, log pi, entropy; q for two actions, h for one
+    kinds = 3 if control or corrects else 1
+    straight = 3 if corrects else 0  # steps along a gradient that no eligibility keeps, per weight and per pair
     block = n * d if recurrent else 0
     learned = block if config["credit"] != "frozen" else 0
     own_rule = _HEADS[config.get("head", "td")] * (widths[-1] + 1)
@@ -156,7 +159,8 @@ def _flops(config: Mapping[str, Any]) -> dict[str, int]:
         + 6 * head
         + kinds * 2 * body
         + 2 * kinds * head
-        + own_rule,
+        + own_rule
+        + straight * (2 * (per_pair - 10) * learned + 4 * body + 2 * head),
     }
 
 
@@ -169,8 +173,8 @@ def footprint(kind: str | Mapping[str, Any] = "stream_ac", *, calibrate: bool = 
     True
 
     Args:
-        kind: "stream_ac", "stream_q", "stream_sarsa", "td_predictor", "td_bank", "online_regressor", or a learner's
-            `config`.
+        kind: "stream_ac", "stream_q", "stream_sarsa", "stream_qrc", "td_predictor", "td_bank", "online_regressor", or
+            a learner's `config`.
         calibrate: also `times`, from a fifth of a second of steps.
         **arguments: those of the learner's class.
 

@@ -65,7 +65,7 @@ class Parameter:
 
 
 AC, TD, BANK, REGRESSOR, CELL = "stream_ac", "td_predictor", "td_bank", "online_regressor", "cell"
-Q, SARSA = "stream_q", "stream_sarsa"
+Q, SARSA, QRC = "stream_q", "stream_sarsa", "stream_qrc"
 
 _UNIT = Number(0.0, 1.0)
 _RULE = Choice(("obgd", "sgd", "adam"))
@@ -81,8 +81,12 @@ _GROUPS = ("recurrent", "body", "head")
 _POLES = "of a pole, or of a gate at input 0, at initialisation"
 
 
-def _values(value: Any) -> dict[str, Any]:
+def _traced(value: Any) -> dict[str, Any]:
     return {Q: value, SARSA: value}
+
+
+def _values(value: Any) -> dict[str, Any]:
+    return {**_traced(value), QRC: value}
 
 
 def _acting(value: Any) -> dict[str, Any]:
@@ -132,16 +136,22 @@ TABLE: tuple[Parameter, ...] = (
       "Decay lambda of the eligibility traces per step"),
     _("trace_decay", PerHead(_UNIT, 4096), "", {BANK: 0.9},
       "Decay lambda of the eligibility traces of each head per step; one number is for all; that of the body is 0"),
-    _("optimizer", _STREAM_RULE, "", {AC: "obgd", TD: "obgd", **_values("intentional")},
+    _("optimizer", _STREAM_RULE, "", {AC: "obgd", TD: "obgd", **_traced("intentional")},
       "Optimizer; `obgd`: overshooting-bounded gradient descent; `adaptive_obgd`: the same on normalised "
       "eligibilities; `intentional`: each step removes the share step_size of the error (docs/math_optimizers.md)"),
-    _("preconditioner", Choice(("gradient", "trace", "larger")), "", {**_acting("larger"), TD: "larger"},
+    _("preconditioner", Choice(("gradient", "trace", "larger")), "", {AC: "larger", TD: "larger", **_traced("larger")},
       "What the second moment of `intentional` is taken of; `gradient`: as published; `trace`: the eligibilities; "
       "`larger`: the larger of both at one scale"),
     _("optimizer", _RULE, "", {BANK: "adam", REGRESSOR: "adam"},
       "Optimizer; `obgd`: overshooting-bounded gradient descent"),
-    _("step_size", _STEP_SIZE, "", {TD: _BY_STREAM_RULE, **_values(_BY_VALUE_RULE)},
+    _("step_size", _STEP_SIZE, "", {TD: _BY_STREAM_RULE, **_traced(_BY_VALUE_RULE)},
       "Step size; 0 freezes the weights"),
+    _("optimizer", Choice(("sgd",)), "", {QRC: "sgd"},
+      "Optimizer; the corrected gradient takes plain steps (docs/math_action_values.md)"),
+    _("step_size", _STEP_SIZE, "", {QRC: 1e-4}, "Step size of the action values; 0 freezes their weights"),
+    _("h_step_size", _STEP_SIZE, "", {QRC: 1e-5},
+      "Step size of the network h, which predicts the error; 0: no correction"),
+    _("beta", Number(0.0, 1e3), "", {QRC: 1.0}, "Decay of h's weights towards 0, in units of h_step_size"),
     _("step_size", _STEP_SIZE, "", {BANK: _BY_RULE, REGRESSOR: _BY_RULE}, "Step size; 0 freezes the weights"),
     _("beta2", Number(0.9, 0.99999), "", {TD: 0.999, BANK: 0.999},
       "Decay of the optimizer's second moments per step, as with `adam`; its memory 1 / (1 - beta2) "
@@ -158,7 +168,7 @@ TABLE: tuple[Parameter, ...] = (
       "Step size of the logarithms of the step sizes under `swift`; 0 keeps them"),
     _("step_size_decay", Number(0.0, 1.0, open_low=True), "", {TD: 0.999},
       "Factor of a step size under `swift` at each step beyond head_bound, to the power of the squared feature"),
-    _("kappa", _KAPPA, "", {TD: 2.0, BANK: 2.0, REGRESSOR: 2.0, **_values(2.0)},
+    _("kappa", _KAPPA, "", {TD: 2.0, BANK: 2.0, REGRESSOR: 2.0, **_traced(2.0)},
       "Factor kappa of the step bound of `obgd`; larger values take smaller steps"),
     _("actor.step_size", _STEP_SIZE, "", {AC: _BY_ACTOR_RULE}, "Step size of the actor; 0 freezes its weights"),
     _("actor.kappa", _KAPPA, "", {AC: 3.0},
@@ -175,7 +185,7 @@ TABLE: tuple[Parameter, ...] = (
     _("epsilon_end", _UNIT, "", _values(0.01), "Share epsilon of random actions after epsilon_steps"),
     _("epsilon_steps", Integer(0, 2**31 - 1), "updates", _values(50_000),
       "Updates in which epsilon goes linearly from epsilon_start to epsilon_end"),
-    _("cut", Choice(("watkins", "late")), "", {Q: "watkins"},
+    _("cut", Choice(("watkins", "late")), "", {Q: "watkins", QRC: "watkins"},
       "When an action that is not greedy cuts the eligibility traces; `watkins`: before its own gradient enters; "
       "`late`: one step later, as in the published code"),
     _("r_min", Number(0.0, 0.9999999), "", {AC: 0.7, **_values(0.7), TD: 0.9, BANK: 0.9, REGRESSOR: 0.5, CELL: 0.0},
@@ -216,6 +226,7 @@ POSITIONAL: dict[str, tuple[str, ...]] = {
     AC: ("observation_size", "action_size", "n_actions", "units", "hidden", "seed"),
     Q: ("observation_size", "n_actions", "units", "hidden", "seed"),
     SARSA: ("observation_size", "n_actions", "units", "hidden", "seed"),
+    QRC: ("observation_size", "n_actions", "units", "hidden", "seed"),
     TD: ("observation_size", "units", "gamma", "trace_decay", "seed"),
     BANK: ("observation_size", "gammas", "units", "trace_decay", "seed"),
     REGRESSOR: ("observation_size", "n_outputs", "units", "hidden", "optimizer", "step_size", "seed"),
@@ -240,7 +251,8 @@ def check(learner: str, given: Mapping[str, Any], *, partial: bool = False) -> d
     """Every parameter of a learner as a plain value, with the default where none is given.
 
     Args:
-        learner: "stream_ac", "stream_q", "stream_sarsa", "td_predictor", "td_bank", "online_regressor" or "cell".
+        learner: "stream_ac", "stream_q", "stream_sarsa", "stream_qrc", "td_predictor", "td_bank", "online_regressor" or
+            "cell".
         given: arguments by name; names that the table does not have are ignored. None selects the default if that is
             None, follows from another parameter, or is followed.
         partial: required parameters may be missing, and are then missing in the result.

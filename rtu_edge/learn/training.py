@@ -82,7 +82,7 @@ def fit_agent(agent: Learner, env: Any, *, any_period: bool = False) -> Fit:
     """
     config = agent.config
     levels = config["n_actions"] if hasattr(env, "sheet") and hasattr(env, "scale") else None
-    found = fit(env, levels)
+    found = fit(env, levels, type(agent).__name__)
     for name in ("observation_size", "action_size", "n_actions"):
         asked = found.sizes.get(name)
         if asked != config.get(name):

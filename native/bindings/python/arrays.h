@@ -162,12 +162,23 @@ class Flags {
     if (kind != 'b' && kind != 'i' && kind != 'u')
       refuse(std::string(what) + ": expected truth values (bool), got dtype " + std::string(py::str(given.dtype())));
     check_shape(given, {k}, what);
+    if (kind != 'b') check_flags(given, k, what);
     array_ = py::array_t < bool, py::array::c_style | py::array::forcecast > ::ensure(given);
     data_ = array_.data();
   }
   bool operator[](py::ssize_t i) const { return data_ != nullptr && data_[i]; }
 
  private:
+  // Integers: 0 and 1 alone.
+  static void check_flags(const py::array& given, py::ssize_t k, const char* what) {
+    for (py::ssize_t i = 0; i < k; ++i) {
+      const py::object value = given[py::int_(i)];
+      if (!value.equal(py::int_(0)) && !value.equal(py::int_(1)))
+        refuse(std::string(what) + "[" + std::to_string(i) + "] = " + std::string(py::str(value)) +
+               ": expected True or False");
+    }
+  }
+
   py::array_t<bool, py::array::c_style | py::array::forcecast> array_;
   const bool* data_ = nullptr;
 };

@@ -113,8 +113,13 @@ learners::StreamAcConfig stream_q_configuration(const py::dict& d) {
   out.body = body(d);
   out.gamma = take<double>(d, "gamma");
   out.critic = head(take<py::dict>(d, "trace_decay"), out.gamma, take<py::dict>(d, "optimizer"));
-  out.values.rule = choice<ValueRule>(d, "values", {{"q", ValueRule::kQ}, {"sarsa", ValueRule::kSarsa}});
-  out.values.late_cut = out.values.rule == ValueRule::kQ && take<std::string>(d, "cut") == "late";
+  out.values.rule =
+      choice<ValueRule>(d, "values", {{"q", ValueRule::kQ}, {"sarsa", ValueRule::kSarsa}, {"qrc", ValueRule::kQrc}});
+  out.values.late_cut = out.values.rule != ValueRule::kSarsa && take<std::string>(d, "cut") == "late";
+  if (out.values.corrects()) {
+    out.actor = head(take<py::dict>(d, "trace_decay"), out.gamma, take<py::dict>(d, "correction"));
+    out.values.beta = take<double>(d, "beta");
+  }
   out.values.epsilon_start = take<double>(d, "epsilon_start");
   out.values.epsilon_end = take<double>(d, "epsilon_end");
   out.values.epsilon_steps = take<uint64_t>(d, "epsilon_steps");

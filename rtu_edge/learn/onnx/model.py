@@ -10,7 +10,7 @@ from typing import Any
 
 from rtu_edge._base import files
 from rtu_edge._base.packages import need
-from rtu_edge._base.validation import check_number
+from rtu_edge._base.validation import check_number, check_texts
 from rtu_edge._base.version import __version__
 from rtu_edge.learn.checkpoint import stored_config
 from rtu_edge.learn.onnx.form import IR_VERSION, OPSET, Form, checked_form
@@ -38,15 +38,14 @@ def _metadata(
     observations: Sequence[str],
     actions: Sequence[str],
 ) -> dict[str, str]:
-    if shape.discrete:
-        described = actions or [f"index of {shape.width} choices"]
-    else:
-        described = actions or ["share of the actuator's range, -1 lowest, 1 highest"] * shape.width
-    seen = observations or ["as the agent observed it"] * shape.observations
+    unnamed = ["share of the actuator's range, -1 lowest, 1 highest"] * shape.width
+    described = check_texts("actions", actions) or ([f"index of {shape.width} choices"] if shape.discrete else unnamed)
+    seen = check_texts("observations", observations) or ["as the agent observed it"] * shape.observations
     if len(seen) != shape.observations:
         raise ValueError(f"observations: {len(seen)} descriptions for {shape.observations} observations")
-    if not shape.discrete and len(described) != shape.width:
-        raise ValueError(f"actions: {len(described)} descriptions for {shape.width} actions")
+    if len(described) != shape.width and not (shape.discrete and len(described) == 1):
+        also = "; expected 1, or one for each of them" if shape.discrete else ""
+        raise ValueError(f"actions: {len(described)} descriptions for {shape.width} actions{also}")
     period = agent.config.get("dt_s") if dt_s is None else dt_s
     return {
         "rtu_edge.version": __version__,
@@ -176,11 +175,11 @@ def export_onnx(
     """Write an agent's policy as an ONNX file: the function predict(observation, deterministic=True).
 
     Args:
-        agent: a StreamAC, StreamQ or StreamSARSA.
+        agent: a StreamAC, StreamQ, StreamSARSA or StreamQRC.
         path: the file, written atomically.
         dt_s: the period the policy was learned at, s; None: the agent's own, if it has one.
         observations: a description of each, such as "theta [rad]"; empty: none.
-        actions: a description of each action; empty: none.
+        actions: a description of each action, or one for all choices of discrete actions; empty: none.
         batch: robots in one call, >= 1; None: any number.
         sequence: whole sequences in one call, with a further first dimension, time.
         opset: operator set, 17 to the newest that the onnx package knows.

@@ -29,7 +29,7 @@ __all__ = ["VALUES", "Agent", "Graph", "Shape", "policy"]
 
 LAYER_NORM_EPS = 1e-5
 LEAK = 0.01
-VALUES = ("stream_q", "stream_sarsa")  # kinds of learners of action values
+VALUES = ("stream_q", "stream_sarsa", "stream_qrc")  # kinds of learners of action values
 READING = 2.0**46  # native/learners/normalizer.h: as far as a reading counts; infinities become numbers
 
 Array = NDArray[np.floating[Any]]
@@ -40,7 +40,7 @@ class Agent(Protocol):
 
     @property
     def kind(self) -> str:
-        """The class of agent, "stream_ac", "stream_q" or "stream_sarsa"."""
+        """The class of agent, "stream_ac", "stream_q", "stream_sarsa" or "stream_qrc"."""
 
     @property
     def config(self) -> dict[str, Any]:
