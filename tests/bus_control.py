@@ -12,7 +12,7 @@ from rtu_edge.device.bus_server import BusServer, Joint
 from rtu_edge.device.emulated_bus import EmulatedBus
 from rtu_edge.device.schema import Safe
 
-TTL_MS = 200
+TTL_MS = 400
 PERIOD_S = 0.02
 ZERO = {"dynamixel": 3.1415927, "feetech": 3.1415927, "scs": 2.617994}
 # One joint of each safe behaviour; where they are driven to, rad, and where the ramp ends.

@@ -26,6 +26,8 @@ from rtu_edge.device.emulated_bus import EmulatedBus
 from rtu_edge.device.schema import Safe
 from rtu_edge.loop.robot import Robot
 
+pytestmark = pytest.mark.timing
+
 FAMILIES = ("feetech", "dynamixel", "scs")
 HOLD, OFF, RAMP = range(3)
 

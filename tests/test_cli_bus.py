@@ -16,6 +16,8 @@ from rtu_edge.cli import cli
 from rtu_edge.config.bus_file import load_bus_file
 from rtu_edge.device.emulated_bus import EmulatedBus
 
+pytestmark = pytest.mark.timing
+
 PATIENT = ("--latency-ms", "200")
 
 

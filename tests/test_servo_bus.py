@@ -18,6 +18,8 @@ from rtu_edge.device.emulated_bus import EmulatedBus
 from rtu_edge.device.servo_bus import BusError, BusStatus, ServoBus, ServoState, port_is_gone
 from rtu_edge.device.servo_registers import FAMILIES, registers
 
+pytestmark = pytest.mark.timing
+
 # ms: for a host under load; a missing answer costs as much.
 PATIENCE_US = 200_000
 

@@ -19,6 +19,8 @@ from toolchain import ROOT, locked, run
 from rtu_edge.device.emulated_bus import EmulatedBus
 from rtu_edge.device.servo_bus import ServoBus
 
+pytestmark = pytest.mark.timing
+
 PINNED = ("dynamixel-sdk==4.1.0", "feetech-servo-sdk==1.0.0", "pyserial==3.5")
 CLIENT = ROOT / "tests/servo_sdk_client.py"
 

@@ -289,6 +289,13 @@ def _holder(url: str) -> str:
     return " and ".join(found) or "another process"
 
 
+def _stoppable(url: str) -> bool:
+    """Whether a process that holds the port answers at its control socket."""
+    from rtu_edge.device.lock import owners
+
+    return any(one.speaks for one in owners(url))
+
+
 def _reason(url: str, error: Exception) -> str:
     number = getattr(error, "errno", None)
     if number == errno.ENOENT:
@@ -296,7 +303,9 @@ def _reason(url: str, error: Exception) -> str:
     if number in (errno.EACCES, errno.EPERM):
         return f"{url}: permission denied; add yourself to the port's group (dialout on Debian) and log in again"
     if number in (errno.EBUSY, errno.EAGAIN):
-        return f"{url}: in use by {_holder(url)}; end that process first; `rtu-edge estop {url}` stops the device"
+        # Only an owner that answers can stop a device: of a servo bus, or of another program's port, none does.
+        stop = f"; `rtu-edge estop {url}` stops the device" if _stoppable(url) else ""
+        return f"{url}: in use by {_holder(url)}; end that process first{stop}"
     detail = error.args[-1] if isinstance(error, termios.error) else error
     return f"{url}: cannot be opened: {detail}"
 
