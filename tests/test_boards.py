@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from toolchain import ROOT
+from toolchain import ROOT, run, tool
 
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge.device import protocol
@@ -98,6 +98,28 @@ def test_two_faults_of_the_standard_suite(name: str) -> None:
 def test_a_port_is_one_short_file(board: object) -> None:
     port = ROOT / "firmware_bridge" / "boards" / "ports" / board.port[0]  # type: ignore[attr-defined]
     assert len(port.read_text().splitlines()) <= 150
+
+
+@pytest.mark.parametrize(
+    ("platform", "rooms"),
+    [
+        ("native", ("protocol", "bridge", "bus", "plants", "boards/ports", "boards/stm32f405")),
+        ("avr8", ("protocol", "bridge")),
+    ],
+)
+def test_cppcheck_finds_nothing(platform: str, rooms: tuple[str, ...]) -> None:
+    files = [path for room in rooms for path in sorted((ROOT / "firmware_bridge" / room).glob("*.c"))]
+    command = ["cppcheck", "--quiet", "--std=c99", "--error-exitcode=1", f"--platform={platform}", f"-I{ROOT}"]
+    command += ["--enable=warning,portability,performance", "--suppress=missingIncludeSystem"]
+    # Symbols of the linker: docs/boards.md, "Static checks".
+    command += ["--suppress=comparePointers:*/firmware_bridge/boards/*", "--template={file}:{line}: {id}: {message}"]
+    run(tool(command[0]), *command[1:], *files)
+
+
+def test_a_planted_defect_is_found_by_cppcheck(tmp_path: Path) -> None:
+    (tmp_path / "planted.c").write_text("int f(void) { int a[4]; a[4] = 1; return a[0]; }\n")
+    with pytest.raises(AssertionError, match="exit code 1"):
+        run(tool("cppcheck"), "--quiet", "--error-exitcode=1", tmp_path / "planted.c")
 
 
 def test_what_cannot_be_built_is_refused(tmp_path: Path) -> None:
