@@ -239,10 +239,10 @@ def from_lerobot(
 
     if out.exists():
         raise ConfigError(f"-o {out}: exists; give another path")
-    motors = lerobot.read(file)
-    found = lerobot.joints(motors, family, joint_unit, slew_rad_s=SLEW_RAD_S, safe=Safe.HOLD)
+    entries = lerobot.read(file)
+    found = lerobot.joints(entries, family, joint_unit, slew_rad_s=SLEW_RAD_S, safe=Safe.HOLD)
     with _open(port, family, baud, latency_ms) as bus:
-        lerobot.check_offsets(bus, motors)
+        lerobot.check_offsets(bus, entries)
     tables = {joint.name: table_of(joint) for joint in found}
     write_bus_file(BusFile(port=port, family=Family(family), joint=tables, baud=baud or DEFAULT_BAUD), out)
     click.echo(f"{out}: {len(tables)} joints; next: rtu-edge bus serve {out}")
@@ -265,8 +265,8 @@ def to_lerobot(file: Path, out: Path) -> None:
     given = load_bus_file(file)
     with _open(given.port, given.family.value, given.baud, given.latency_us / 1000) as bus:
         offsets = {table.id: bus.read_steps(table.id, "homing_offset") for table in given.joint.values()}
-    lerobot.write(lerobot.motors_of(given.joints(), given.family.value, offsets), out)
-    click.echo(f"{out}: {len(offsets)} motors")
+    lerobot.write(lerobot.entries_of(given.joints(), given.family.value, offsets), out)
+    click.echo(f"{out}: {len(offsets)} servos")
 
 
 @command.command("serve", epilog=options.examples("rtu-edge bus serve arm.toml --link /tmp/arm"))
