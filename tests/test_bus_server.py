@@ -169,7 +169,7 @@ def test_what_a_server_does_not_begin_with() -> None:
             served(bus)
         bus.servos[1].dead = 0
         bus.servos[2].table[33] = 1
-        with pytest.raises(DeviceError, match=r"ramp \(servo 3\): not in position mode: mode 0x01"):
+        with pytest.raises(DeviceError, match=r"ramp \(servo 3\): in another mode than these goals need: 0x01"):
             served(bus)
         bus.servos[2].table[33] = 0
         with served(bus), pytest.raises(DeviceError, match="in use by"):
@@ -200,3 +200,53 @@ def test_joints_are_different() -> None:
         BusServer("/dev/null", joints=[one, Joint("b", 1, -1.0, 1.0, 1.0, Safe.HOLD)])
     with pytest.raises(ConfigError, match="joints: 0; must be 1 to 18"):
         BusServer("/dev/null")
+
+
+MODES = {"speed": 1, "current": 0}
+AT_MODE = {"feetech": 33, "dynamixel": 11}
+
+
+@pytest.mark.parametrize(("family", "goal"), [("feetech", "speed"), ("dynamixel", "speed"), ("dynamixel", "current")])
+def test_goals_that_are_speeds_or_currents(family: str, goal: str) -> None:
+    """The server keeps the joint's range itself; without a command the goal goes to 0, or the torque goes."""
+    ends = [
+        Joint(name, id, -0.5, 0.5, 1.0, safe, zero_rad=ZERO[family], goal_max=1.0, goal_slew=20.0)
+        for name, id, safe in (("ramp", 1, Safe.RAMP), ("off", 2, Safe.OFF))
+    ]
+    options = {"joints": ends, "goal": goal, "period_s": PERIOD_S, "ttl_max_ms": 400, "latency_us": 20_000}
+    with EmulatedBus(family, servos=2) as bus:
+        with pytest.raises(DeviceError, match="in another mode than these goals need"):
+            BusServer(bus, **options)
+        for servo in range(2):
+            bus.servos[servo].table[AT_MODE[family]] = MODES[goal]
+        with BusServer(bus, **options) as server, connected(server) as robot:
+            assert [row.unit for row in robot.sheet.actuators] == ["rad/s" if goal == "speed" else "A"] * 2
+            furthest = 0.0
+            for _ in range(150):
+                x = robot.step((1.0, -1.0))[0]
+                furthest = max(furthest, *map(abs, x))
+            assert 0.5 < furthest < 0.9  # it leaves the range by what it moves within a period
+            assert all(abs(a) < 1e-6 for a in robot.step((1.0, -1.0))[4]["applied"])
+            for _ in range(150):
+                x = robot.step((-1.0, 1.0))[0]
+                if abs(x[0]) < 0.3 and abs(x[1]) < 0.3:
+                    break
+            else:
+                raise AssertionError(f"did not come back: {x}")
+        role = "GOAL_SPEED" if goal == "speed" else "GOAL_CURRENT"
+        assert until(lambda: bus.register(0, role) == 0 and bus.register(1, "TORQUE") == 0)
+        assert bus.register(0, "TORQUE") == 1
+
+
+def test_goals_that_a_family_does_not_take() -> None:
+    joint = Joint("a", 1, -0.5, 0.5, 1.0, Safe.OFF, goal_max=1.0, goal_slew=1.0)
+    with EmulatedBus("feetech", servos=1) as bus, pytest.raises(DeviceError, match="feetech servos take no such goals"):
+        BusServer(bus, joints=[joint], goal="current")
+    with pytest.raises(ConfigError, match="must be RAMP, to 0, or OFF: a held speed drives on"):
+        BusServer(
+            "/dev/null", joints=[Joint("a", 1, -0.5, 0.5, 1.0, Safe.HOLD, goal_max=1.0, goal_slew=1.0)], goal="speed"
+        )
+    with pytest.raises(ValueError, match="goal_max"):
+        BusServer("/dev/null", joints=[Joint("a", 1, -0.5, 0.5, 1.0, Safe.OFF)], goal="speed")
+    with pytest.raises(ValueError, match="goal"):
+        BusServer("/dev/null", joints=[joint], goal="torque")

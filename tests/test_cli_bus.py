@@ -131,6 +131,8 @@ safe = "hold"
         ("slew_rad_s = 1.0", "", "joint.pan.slew_rad_s: missing"),
         ('safe = "hold"', 'safe = "damp"', 'joint.pan.safe = "damp": must be'),
         ('safe = "hold"', 'safe = "ramp"\nsafe_rad = 2.0', "joint.pan.safe_rad = 2.0: must be within"),
+        ('"feetech"', '"feetech"\ngoal = "speed"', "joint.pan.goal_max = 0.0"),
+        ('"feetech"', '"feetech"\ngoal = "torque"', 'goal = "torque": must be'),
         ('safe = "hold"', 'safe = "hold"\nspeed = 1', "joint.pan.speed = 1: unknown key"),
     ],
 )

@@ -38,6 +38,14 @@ class JointSafe(str, enum.Enum):
     OFF = "off"
 
 
+class Goal(str, enum.Enum):
+    """What a command is."""
+
+    POSITION = "position"
+    SPEED = "speed"
+    CURRENT = "current"
+
+
 class Observed(str, enum.Enum):
     """What is observed of each joint."""
 
@@ -57,6 +65,7 @@ class JointTable(Section, frozen=True):
         safe_rad: end of the ramp, within the range.
         zero_rad: position of the servo where the joint is at 0.
         reverse: the joint turns against the servo.
+        goal_max, goal_slew: of a goal that is a speed or a current, and of its change per second.
     """
 
     id: Annotated[int, msgspec.Meta(ge=0, le=252)]
@@ -67,6 +76,8 @@ class JointTable(Section, frozen=True):
     safe_rad: Angle = 0.0
     zero_rad: Angle = math.pi
     reverse: bool = False
+    goal_max: Annotated[float, msgspec.Meta(ge=0.0, le=1000.0)] = 0.0
+    goal_slew: Annotated[float, msgspec.Meta(ge=0.0, le=1e6)] = 0.0
 
 
 class BusFile(Section, frozen=True):
@@ -76,6 +87,7 @@ class BusFile(Section, frozen=True):
         port: of the bus, best by its persistent name (`rtu-edge ports`).
         family: of the servos.
         baud: bits per second.
+        goal: what a command is: position, speed or current.
         period_s: one sync write and one sync read per period.
         ttl_max_ms: longest time to live of a command.
         observe: of each joint.
@@ -90,6 +102,7 @@ class BusFile(Section, frozen=True):
     family: Family
     joint: dict[str, JointTable]
     baud: Annotated[int, msgspec.Meta(ge=1200, le=12_000_000)] = 1_000_000
+    goal: Goal = Goal.POSITION
     period_s: Annotated[float, msgspec.Meta(ge=0.001, le=1.0)] = 0.01
     ttl_max_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] = 200
     observe: tuple[Observed, ...] = (Observed.POSITION,)
@@ -111,6 +124,8 @@ class BusFile(Section, frozen=True):
                 table.safe_rad,
                 table.zero_rad,
                 table.reverse,
+                table.goal_max,
+                table.goal_slew,
             )
             for name, table in sorted(self.joint.items(), key=lambda item: item[1].id)
         ]
@@ -136,7 +151,7 @@ def load_bus_file(path: str | os.PathLike[str]) -> BusFile:
     given = msgspec.convert(data, BusFile)
     for joint in given.joints():
         try:
-            joint.check(f"joint.{joint.name}")
+            joint.check(f"joint.{joint.name}", given.goal.value)
         except ValueError as error:
             raise ConfigError(str(error), source) from None
     return given
@@ -160,6 +175,8 @@ def table_of(joint: Joint) -> JointTable:
         safe_rad=joint.safe_rad,
         zero_rad=joint.zero_rad,
         reverse=joint.reverse,
+        goal_max=joint.goal_max,
+        goal_slew=joint.goal_slew,
     )
 
 
@@ -181,6 +198,7 @@ def serve(given: BusFile, *, bus: EmulatedBus | None = None, link: str | os.Path
         given.family.value,
         given.joints(),
         baud=given.baud,
+        goal=given.goal.value,
         period_s=given.period_s,
         ttl_max_ms=given.ttl_max_ms,
         observe=observe,

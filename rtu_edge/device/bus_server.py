@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.files import PACKAGE
-from rtu_edge._base.validation import check_int, check_number
+from rtu_edge._base.validation import check_choice, check_int, check_number
 from rtu_edge.device.emulated_bus import EmulatedBus
 from rtu_edge.device.ports import DEFAULT_BAUD, open_port
 from rtu_edge.device.schema import Safe
@@ -30,6 +30,7 @@ from rtu_edge.device.servo_bus import ServoBus
 __all__ = ["BusServer", "Joint"]
 
 JOINTS_MAX = 18
+GOALS = ("position", "speed", "current")
 SAFES = {Safe.HOLD: "hold", Safe.RAMP: "ramp", Safe.OFF: "off"}
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,13}")
 _LEAVE_S = 60.0  # a ramp may take so long
@@ -48,6 +49,9 @@ class Joint:
         safe_rad: rad, within the range; of RAMP.
         zero_rad: position of the servo, in rad of its register, where the joint is at 0.
         reverse: the joint turns against the servo.
+        goal_max: largest goal in each direction, rad/s or A, where goals are speeds or currents; the range in rad is
+            then one that the server enforces: outside, only back in is let through.
+        goal_slew: largest change of such a goal per second, rad/s^2 or A/s.
     """
 
     name: str
@@ -59,9 +63,11 @@ class Joint:
     safe_rad: float = 0.0
     zero_rad: float = math.pi
     reverse: bool = False
+    goal_max: float = 0.0
+    goal_slew: float = 0.0
 
-    def check(self, who: str) -> None:
-        """Check the fields.
+    def check(self, who: str, goal: str = "position") -> None:
+        """Check the fields for a kind of goal.
 
         Raises:
             ConfigError: an invalid one: its name, value, and allowed values.
@@ -75,6 +81,12 @@ class Joint:
             raise ConfigError(f"{who}.max_rad = {self.max_rad}: must be above min_rad, {self.min_rad}")
         check_number(f"{who}.slew_rad_s", self.slew_rad_s, 1e-3, 100.0)
         check_number(f"{who}.zero_rad", self.zero_rad, -600.0, 600.0)
+        if goal != "position":
+            check_number(f"{who}.goal_max", self.goal_max, 0.0, 1000.0, open_low=True)
+            check_number(f"{who}.goal_slew", self.goal_slew, 0.0, 1e6, open_low=True)
+            if self.safe not in (Safe.RAMP, Safe.OFF) or self.safe_rad != 0.0:
+                raise ConfigError(f"{who}.safe = {self.safe!r}: must be RAMP, to 0, or OFF: a held {goal} drives on")
+            return
         if self.safe not in SAFES:
             raise ConfigError(f"{who}.safe = {self.safe!r}: must be one of HOLD, RAMP, OFF")
         if not self.min_rad <= self.safe_rad <= self.max_rad:
@@ -91,6 +103,8 @@ class BusServer(Closing):
         family: "feetech", "scs" or "dynamixel"; of an EmulatedBus its own.
         joints: 1 to 18, each with an id and a name of its own.
         baud: bits per second.
+        goal: what a command is: "position", "speed" (not scs) or "current" (dynamixel); the servos must be in that
+            mode.
         period_s: s, 0.001 to 1; one sync write and one sync read per period.
         ttl_max_ms: longest time to live of a command, 1 to 60000. Bus Watchdog of Dynamixels is set to it.
         observe: what is observed of each joint: "position" always, "speed" and "load" where they are named.
@@ -111,6 +125,7 @@ class BusServer(Closing):
         joints: Sequence[Joint] = (),
         *,
         baud: int = DEFAULT_BAUD,
+        goal: str = "position",
         period_s: float = 0.01,
         ttl_max_ms: int = 200,
         observe: Sequence[str] = ("position",),
@@ -124,11 +139,13 @@ class BusServer(Closing):
         url = bus.port if isinstance(bus, EmulatedBus) else os.fspath(bus)
         family = bus.family if isinstance(bus, EmulatedBus) else family
         check_number("period_s", period_s, 0.001, 1.0)
-        _check_joints(joints)
+        check_choice("goal", goal, GOALS)
+        _check_joints(joints, goal)
         if unknown := set(observe) - {"position", "speed", "load"}:
             raise ConfigError(f"observe: {', '.join(sorted(unknown))}: must be of position, speed, load")
         options = {
             "--family": family,
+            "--goal": goal,
             "--baud": baud,
             "--period-us": round(period_s * 1e6),
             "--latency-us": check_int("latency_us", latency_us, 0, 1_000_000),
@@ -144,7 +161,7 @@ class BusServer(Closing):
         for name, value in options.items():
             command += [name, str(value)]
         for joint in joints:
-            command += ["--joint", _joint(joint, period_s)]
+            command += ["--joint", _joint(joint, period_s, goal)]
         with open_port(url, baud) as port:
             with ServoBus(port, family, baud, latency_us=latency_us, return_delay_us=return_delay_us) as asked:
                 if others := asked.other_holders():
@@ -216,20 +233,32 @@ class BusServer(Closing):
                 pipe.close()
 
 
-def _check_joints(joints: Sequence[Joint]) -> None:
+def _check_joints(joints: Sequence[Joint], goal: str) -> None:
     if not 1 <= len(joints) <= JOINTS_MAX:
         raise ConfigError(f"joints: {len(joints)}; must be 1 to {JOINTS_MAX}")
     for at, joint in enumerate(joints):
-        joint.check(f"joints[{at}]")
+        joint.check(f"joints[{at}]", goal)
     for what in ("id", "name"):
         values = [getattr(joint, what) for joint in joints]
         if len(set(values)) != len(values):
             raise ConfigError(f"joints: two have the same {what}")
 
 
-def _joint(joint: Joint, period_s: float) -> str:
-    """As the server's command line has it; the safe value of a joint that is off is its middle, never applied."""
-    sign, slew = -1 if joint.reverse else 1, joint.slew_rad_s * period_s
-    numbers = (joint.zero_rad, sign, joint.min_rad, joint.max_rad, slew)
-    return ",".join([joint.name, str(joint.id), *(repr(float(each)) for each in numbers), SAFES[joint.safe],
-                     repr(float(joint.safe_rad))])  # fmt: skip
+def _joint(joint: Joint, period_s: float, goal: str) -> str:
+    """As the server's command line has it."""
+    sign, angles = -1 if joint.reverse else 1, (joint.min_rad, joint.max_rad)
+    numbers: tuple[float, ...] = (-joint.goal_max, joint.goal_max, joint.goal_slew * period_s)
+    ends: tuple[float, ...] = angles
+    if goal == "position":
+        numbers, ends = (*angles, joint.slew_rad_s * period_s), ()
+    texts = [repr(float(each)) for each in (joint.zero_rad, sign, *numbers)]
+    return ",".join(
+        [
+            joint.name,
+            str(joint.id),
+            *texts,
+            SAFES[joint.safe],
+            repr(float(joint.safe_rad)),
+            *map(repr, map(float, ends)),
+        ]
+    )

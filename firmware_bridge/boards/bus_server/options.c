@@ -7,11 +7,14 @@
 enum { NO_FD = 0xFFFFFF };
 
 static const char usage[] =
-    "usage: tl_bus_server --fd N --family NAME --joint NAME,ID,ZERO,SIGN,MIN,MAX,SLEW,SAFE,VALUE [options]\n"
+    "usage: tl_bus_server --fd N --family NAME [--goal KIND]\n"
+    "           --joint NAME,ID,ZERO,SIGN,MIN,MAX,SLEW,SAFE,VALUE[,LOW,HIGH] [options]\n"
     "Owns a servo bus and serves it with TickLink behind a pty, whose path it prints on one line.\n"
     "  --fd N               descriptor of the open port\n"
     "  --family NAME        dynamixel, feetech or scs\n"
-    "  --joint ...          one joint; angles in rad, SLEW per period, SIGN 1 or -1, SAFE hold, ramp or off\n"
+    "  --goal KIND          position, speed or current (default position); before the joints\n"
+    "  --joint ...          one joint; ZERO in rad, SIGN 1 or -1; MIN, MAX, SLEW per period and VALUE of the goal;\n"
+    "                       SAFE hold, ramp or off; LOW, HIGH: range in rad, unless the goal is a position\n"
     "  --baud N             bits per second (default 1000000)\n"
     "  --period-us N        control period, 1000 to 1000000 (default 10000)\n"
     "  --latency-us N       of adapter and host, per transaction (default 2000)\n"
@@ -51,9 +54,13 @@ static bool joint(tl_bus_server_options *options, const char *text) {
     unsigned id;
     if (options->count == TL_JOINTS_MAX) return false;
     tl_joint *one = &options->joints[options->count];
-    const int n = sscanf(text, "%14[a-zA-Z0-9_],%u,%f,%f,%f,%f,%f,%7[a-z],%f%c", one->name, &id, &one->zero_rad,
-                         &one->sign, &one->min_rad, &one->max_rad, &one->slew_rad, safe, &one->safe_rad, &rest);
-    if (n != 9 || id > TL_BUS_ID_MAX || !safe_of(safe, &one->safe)) return false;
+    const int n =
+        sscanf(text, "%14[a-zA-Z0-9_],%u,%f,%f,%f,%f,%f,%7[a-z],%f,%f,%f%c", one->name, &id, &one->zero_rad, &one->sign,
+               &one->min, &one->max, &one->slew, safe, &one->safe_value, &one->low_rad, &one->high_rad, &rest);
+    if (n != (options->goal == TL_GOAL_POSITION ? 9 : 11) || id > TL_BUS_ID_MAX || !safe_of(safe, &one->safe))
+        return false;
+    /* Only a position may stay in force without a command. */
+    if (options->goal != TL_GOAL_POSITION && (one->safe == TL_SAFE_HOLD || one->safe_value != 0.0f)) return false;
     /* Finite, and what the bridge does not check itself. */
     if (!(one->zero_rad > -1e6f && one->zero_rad < 1e6f) || !(one->sign == 1.0f || one->sign == -1.0f)) return false;
     one->id = (uint8_t)id;
@@ -112,6 +119,15 @@ static bool take_flag(tl_bus_server_command *command, const char *name) {
 static bool take(tl_bus_server_command *command, const char *name, const char *value) {
     if (strcmp(name, "--joint") == 0) return joint(&command->server, value);
     if (strcmp(name, "--family") == 0) return (command->family = tl_servo_family_find(value)) != NULL;
+    if (strcmp(name, "--goal") == 0) {
+        static const char *const kinds[] = {"position", "speed", "current"};
+        for (int i = 0; i < 3; i++) {
+            if (strcmp(value, kinds[i]) != 0) continue;
+            command->server.goal = (tl_goal_kind)i;
+            return command->server.count == 0;
+        }
+        return false;
+    }
     if (strcmp(name, "--pty-link") == 0) {
         command->link = value;
         return *value != '\0';

@@ -8,10 +8,25 @@
 #define TURN_RAD 6.3f
 
 enum { WATCHDOG_STEP_MS = 20, WATCHDOG_MAX = 127, LOG_ERROR = 3, READ_TRIES = 3, FIRST_POLLS = 20 };
+enum { SPEED_MODE = 1, CURRENT_MODE = 0 }; /* of both families; of Dynamixel */
 
 static const tl_register *reg(const tl_bus_server *server, int role) { return &server->bus->family->registers[role]; }
 
 static bool big_endian(const tl_bus_server *server) { return server->bus->family->big_endian; }
+
+static bool is_position(const tl_bus_server *server) { return server->options.goal == TL_GOAL_POSITION; }
+
+/* The register of a goal. */
+static int goal_role(const tl_bus_server *server) {
+    if (is_position(server)) return TL_REG_GOAL_POSITION;
+    return server->options.goal == TL_GOAL_SPEED ? TL_REG_GOAL_SPEED : TL_REG_GOAL_CURRENT;
+}
+
+/* The number of TL_REG_MODE in which the servo takes such goals. */
+static int64_t mode_of(const tl_bus_server *server) {
+    if (is_position(server)) return server->bus->family->position_mode;
+    return server->options.goal == TL_GOAL_SPEED ? SPEED_MODE : CURRENT_MODE;
+}
 
 static float not_a_number(void) { return tl_f32_from_bits(0x7FC00000u); }
 
@@ -111,10 +126,10 @@ static void write_goals(tl_bus_server *server, const float *u) {
     bool which[TL_JOINTS_MAX] = {false};
     for (uint8_t i = 0; i < server->options.count; i++) {
         const tl_joint *joint = &server->options.joints[i];
-        const float at = joint->zero_rad + joint->sign * u[i];
-        which[i] = server->torque[i] && tl_register_steps(reg(server, TL_REG_GOAL_POSITION), at, &steps[i]);
+        const float at = (is_position(server) ? joint->zero_rad : 0.0f) + joint->sign * u[i];
+        which[i] = server->torque[i] && tl_register_steps(reg(server, goal_role(server)), at, &steps[i]);
     }
-    (void)write_steps(server, TL_REG_GOAL_POSITION, steps, which);
+    (void)write_steps(server, goal_role(server), steps, which);
 }
 
 /* Bus Watchdog of all joints: cleared, set, and read back. */
@@ -136,7 +151,7 @@ static bool watch(tl_bus_server *server) {
     return true;
 }
 
-/* Torque on at the position where each joint is; read back. */
+/* Torque on at the position where each joint is, or with the goal 0; read back. */
 static bool enable(tl_bus_server *server) {
     int64_t here[TL_JOINTS_MAX] = {0}, on[TL_JOINTS_MAX], found = 0;
     bool which[TL_JOINTS_MAX];
@@ -144,12 +159,13 @@ static bool enable(tl_bus_server *server) {
         which[i] = !server->torque[i];
         on[i] = 1;
         if (!known(server, i)) return false;
+        if (!is_position(server)) continue;
         here[i] = tl_register_get(
             reg(server, TL_REG_POSITION), big_endian(server),
             server->servos[i].data + (reg(server, TL_REG_POSITION)->address - server->servos[i].address));
     }
     if (!watch(server)) return false;
-    (void)write_steps(server, TL_REG_GOAL_POSITION, here, which);
+    (void)write_steps(server, goal_role(server), here, which);
     (void)write_steps(server, TL_REG_TORQUE, on, which);
     for (uint8_t i = 0; i < server->options.count; i++) {
         if (which[i] && !(read_steps(server, i, TL_REG_TORQUE, &found) && found == 1)) {
@@ -188,7 +204,7 @@ static void confirm(tl_bus_server *server) {
     }
 }
 
-static void guard_apply(void *state, const float *u, bool live) {
+static void server_apply(void *state, const float *u, bool live) {
     tl_bus_server *server = (tl_bus_server *)state;
     server->failed = server->failed && live;
     server->live = live;
@@ -204,7 +220,7 @@ static void report(tl_bus_server *server) {
     server->reason[0] = '\0';
 }
 
-static tl_plant_result guard_step(void *state, const float *u) {
+static tl_plant_result server_step(void *state, const float *u) {
     tl_bus_server *server = (tl_bus_server *)state;
     bool ready = true;
     for (uint8_t i = 0; i < server->options.count; i++) ready = ready && server->torque[i];
@@ -216,7 +232,7 @@ static tl_plant_result guard_step(void *state, const float *u) {
     return (tl_plant_result){0.0f, false, false};
 }
 
-static void guard_observe(const void *state, float *x) {
+static void server_observe(const void *state, float *x) {
     const tl_bus_server *server = (const tl_bus_server *)state;
     size_t at = 0;
     for (uint8_t i = 0; i < server->options.count; i++) {
@@ -229,14 +245,14 @@ static void guard_observe(const void *state, float *x) {
     }
 }
 
-static void guard_reset(void *state, uint32_t seed) {
+static void server_reset(void *state, uint32_t seed) {
     (void)state; /* moves nothing: a host homes the joints */
     (void)seed;
 }
 
 bool tl_bus_server_limp(const void *state, uint8_t i, float *u) {
     const tl_bus_server *server = (const tl_bus_server *)state;
-    if (server->torque[i] || server->servos[i].at_us == 0) return false;
+    if (!is_position(server) || server->torque[i] || server->servos[i].at_us == 0) return false;
     *u = position(server, i);
     return true;
 }
@@ -267,9 +283,13 @@ static void make_sheet(tl_bus_server *server) {
     }
     for (uint8_t i = 0; i < server->options.count; i++) {
         const tl_joint *joint = &server->options.joints[i];
-        server->rows[n + i] =
-            (tl_plant_row){joint->name, "rad", joint->min_rad, joint->max_rad, joint->safe, joint->safe_rad};
-        server->slew[i] = joint->slew_rad;
+        const char *unit = reg(server, goal_role(server))->unit_name;
+        server->rows[n + i] = (tl_plant_row){joint->name, unit, joint->min, joint->max, joint->safe, joint->safe_value};
+        server->slew[i] = joint->slew;
+        server->limits[i] = (tl_sheet_limit){
+            .observation = (uint8_t)(i * (n / server->options.count)),
+            .limit = {TL_LIMIT_DIRECTION, i, 1, joint->low_rad, joint->high_rad, 0.0f},
+        };
     }
     server->sheet = (tl_plant_sheet){.name = "servo bus",
                                      .period_us = server->options.period_us,
@@ -277,20 +297,26 @@ static void make_sheet(tl_bus_server *server) {
                                      .action_size = server->options.count,
                                      .rows = server->rows,
                                      .roles = server->roles,
+                                     .limits = server->limits,
+                                     .n_limits = is_position(server) ? 0 : server->options.count,
                                      .title = server->bus->family->title,
                                      .simulated = server->options.simulated};
     server->plant = (tl_plant){.sheet = &server->sheet,
-                               .reset = guard_reset,
-                               .step = guard_step,
-                               .observe = guard_observe,
+                               .reset = server_reset,
+                               .step = server_step,
+                               .observe = server_observe,
                                .state_bytes = sizeof *server,
-                               .apply = guard_apply};
+                               .apply = server_apply};
 }
 
 bool tl_bus_server_init(tl_bus_server *server, const tl_bus_server_options *options, tl_bus *bus) {
     memset(server, 0, sizeof *server);
     server->options = *options;
     server->bus = bus;
+    if (reg(server, goal_role(server))->size == 0 || (!is_position(server) && reg(server, TL_REG_MODE)->size == 0)) {
+        (void)snprintf(server->reason, sizeof server->reason, "%s servos take no such goals", bus->family->name);
+        return false;
+    }
     for (uint8_t i = 0; i < options->count; i++) server->servos[i].id = options->joints[i].id;
     make_sheet(server);
     for (int left = FIRST_POLLS; left > 0; left--) {
@@ -301,15 +327,15 @@ bool tl_bus_server_init(tl_bus_server *server, const tl_bus_server_options *opti
     }
     if (server->gone) return false;
     for (uint8_t i = 0; i < options->count; i++) {
-        int64_t torque = 0, mode = bus->family->position_mode;
+        int64_t torque = 0, mode = mode_of(server);
         const bool has_mode = reg(server, TL_REG_MODE)->size != 0;
         if (server->servos[i].at_us == 0 || !read_steps(server, i, TL_REG_TORQUE, &torque) ||
             (has_mode && !read_steps(server, i, TL_REG_MODE, &mode))) {
             give_reason(server, i, "no answer", 0);
             return false;
         }
-        if (mode != bus->family->position_mode) {
-            give_reason(server, i, "not in position mode: mode", (unsigned)mode);
+        if (mode != mode_of(server)) {
+            give_reason(server, i, "in another mode than these goals need:", (unsigned)mode);
             return false;
         }
         /* A joint that holds by another program's doing stays as it is until the first command. */

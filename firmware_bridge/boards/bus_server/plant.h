@@ -11,20 +11,30 @@
 
 enum { TL_JOINTS_MAX = 18, TL_JOINT_NAME = 24 };
 
+/* What a goal is. */
+typedef enum {
+    TL_GOAL_POSITION, /* rad */
+    TL_GOAL_SPEED,    /* rad/s; not SCS */
+    TL_GOAL_CURRENT   /* A; Dynamixel */
+} tl_goal_kind;
+
 typedef struct {
     char name[TL_JOINT_NAME]; /* of the actuator; the observations append _position, _speed, _load to it */
     uint8_t id;
-    float zero_rad; /* position of the servo where the joint is at 0 */
-    float sign;     /* 1, or -1: the joint turns against the servo */
-    float min_rad, max_rad;
-    float slew_rad; /* largest change of the goal per period */
-    uint8_t safe;   /* TL_SAFE_HOLD, TL_SAFE_RAMP, TL_SAFE_OFF */
-    float safe_rad;
+    float zero_rad;   /* position of the servo where the joint is at 0 */
+    float sign;       /* 1, or -1: the joint turns against the servo */
+    float min, max;   /* of the goal; of a position the range of the joint */
+    float slew;       /* largest change of the goal per period */
+    uint8_t safe;     /* TL_SAFE_HOLD, TL_SAFE_RAMP, TL_SAFE_OFF */
+    float safe_value; /* of the goal; 0 unless it is a position */
+    float low_rad,
+        high_rad; /* range of the joint, unless the goal is a position: outside, only back in is let through */
 } tl_joint;
 
 typedef struct {
     uint32_t period_us;
     bool simulated;
+    tl_goal_kind goal;
     bool fast; /* fast sync read */
     bool with_speed, with_load;
     uint8_t ignored;      /* alarm bits that do not end a session */
@@ -41,6 +51,7 @@ typedef struct {
     tl_plant_sheet sheet;
     tl_plant_row rows[3 * TL_JOINTS_MAX + TL_JOINTS_MAX];
     uint8_t roles[3 * TL_JOINTS_MAX];
+    tl_sheet_limit limits[TL_JOINTS_MAX];
     char names[3 * TL_JOINTS_MAX][TL_JOINT_NAME + 10];
     float slew[TL_JOINTS_MAX];
     tl_bus_servo servos[TL_JOINTS_MAX];
