@@ -12,9 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from toolchain import ROOT, run, tool
 
 from rtu_edge._base.errors import ConfigError, DeviceError
+from rtu_edge.cli.firmware import command
 from rtu_edge.device import protocol
 from rtu_edge.device.boards import BOARDS, build_board
 from rtu_edge.device.protocol import FrameType, Hello
@@ -130,3 +132,10 @@ def test_what_cannot_be_built_is_refused(tmp_path: Path) -> None:
     (tmp_path / "winch.c").write_text("int broken\n")
     with pytest.raises(DeviceError, match=r"winch\.c"):
         build_board("uno", str(tmp_path / "winch.c"), tmp_path / "out")
+
+
+def test_the_command_builds_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(command, [str(ROOT / "examples" / "hil_project" / "tank.c"), "--board", "uno"])
+    assert done.exit_code == 0 and (tmp_path / "build" / "boards" / "uno-tank" / "firmware.elf").is_file()
+    assert "docs/boards.md" in done.output

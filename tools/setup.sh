@@ -67,7 +67,9 @@ collect_missing() {
     need avr-libc test -e /usr/lib/avr/include/avr/io.h
     need arduino-core-avr test -e /usr/share/arduino/hardware/arduino/avr/cores/arduino/Arduino.h
     need libsimavr-dev test -e /usr/include/simavr/sim_avr.h
+    need libelf-dev test -e /usr/include/libelf.h
     need gcc-riscv64-unknown-elf has riscv64-unknown-elf-gcc
+    need picolibc-riscv64-unknown-elf test -e /usr/lib/picolibc/riscv64-unknown-elf/include/string.h
     need cppcheck has cppcheck
     need clang has clang
     case $(uname -m) in

@@ -16,7 +16,7 @@ typedef struct {
   float level, target;
 } tank;
 
-static const tl_plant_row rows[] = {
+static const TL_IN_FLASH tl_plant_row rows[] = {
     {"level", "m", 0.0f, HEIGHT, TL_SAFE_NONE, 0.0f},
     {"target", "m", 0.0f, HEIGHT, TL_SAFE_NONE, 0.0f},
     {"pump", "V", 0.0f, 12.0f, TL_SAFE_OFF, 0.0f}, /* safe behaviour is off: the tank drains and cannot overflow */

@@ -9,16 +9,22 @@ import click
 from rtu_edge.cli import options
 
 
-@click.command("firmware", epilog=options.examples("rtu-edge firmware tank.c -o build/tl_firmware"))
+@click.command("firmware", epilog=options.examples("rtu-edge firmware tank.c", "rtu-edge firmware winch.c --board uno"))
 @click.argument("plant", type=click.Path(path_type=Path))
-@options.out("an executable", "build/tl_firmware")
-def command(plant: Path, out: Path) -> None:
-    """Build the firmware around a plant of your own, as a process.
+@options.out("an executable", "", "build/tl_firmware; with --board a folder")
+@click.option("--board", metavar="NAME", help="Build the image of this board (docs/boards.md) instead of a process")
+def command(plant: Path, out: Path | None, board: str | None) -> None:
+    """Build the firmware around a plant of your own, as a process or for a board.
 
     PLANT is a C file that defines `const tl_plant tl_plant_own` (docs/hil.md). `device.firmware` of a configuration, or
     the variable RTU_EDGE_FIRMWARE, names the executable for `run` and `hil run --target process`.
     """
+    from rtu_edge.device.boards import build_board
     from rtu_edge.device.firmware import build_firmware
 
-    done = build_firmware(plant, out)
+    if board is not None:
+        image = build_board(board, str(plant), out or Path("build") / "boards" / f"{board}-{plant.stem}")
+        click.echo(f"{image}: for {board}, built around {plant}; docs/boards.md has the command that flashes it")
+        return
+    done = build_firmware(plant, out or Path("build") / "tl_firmware")
     click.echo(f"{done}: built around {plant}; use it with --set device.firmware={done}, or RTU_EDGE_FIRMWARE={done}")

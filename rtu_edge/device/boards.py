@@ -161,7 +161,7 @@ def build_board(name: str, plant: str, out: str | os.PathLike[str] | None = None
     Args:
         name: of BOARDS.
         plant: one of the package's, by name, or a C file that defines `const tl_plant tl_plant_own`.
-        out: the build folder; default: build/boards/ of the source tree.
+        out: the build folder; default: one in build/boards/ of the source tree.
         sizes: of firmware_bridge/protocol/sizes.h, "TL_SIZE_VALUES=3" for example.
 
     Returns:
@@ -173,7 +173,7 @@ def build_board(name: str, plant: str, out: str | os.PathLike[str] | None = None
     """
     board, root = find_board(name), sources()
     if not (root / "firmware_bridge" / "boards" / "ports").is_dir():
-        raise DeviceError("no source tree to build an image of a board from")
+        raise DeviceError(f"{root}: no sources of the boards there")
     own = Path(plant) if plant.endswith(".c") else None
     if own is not None and not own.is_file():
         raise ConfigError(f"{plant}: no such file; must be the C file of a plant, or the name of one of the package's")
