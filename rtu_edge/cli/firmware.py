@@ -9,14 +9,14 @@ import click
 from rtu_edge.cli import options
 
 
-@click.command("firmware", epilog=options.examples("rtu-edge firmware tank.c", "rtu-edge firmware winch.c --board uno"))
+@click.command("firmware", epilog=options.examples("rtu-edge firmware winch.c --board uno"))
 @click.argument("plant", type=click.Path(path_type=Path))
-@options.out("an executable", "", "build/tl_firmware; with --board a folder")
-@click.option("--board", metavar="NAME", help="Build the image of this board (docs/boards.md) instead of a process")
+@options.out("", "", "build/tl_firmware")
+@click.option("--board", metavar="NAME", help="Board, in place of a process")
 def command(plant: Path, out: Path | None, board: str | None) -> None:
-    """Build the firmware around a plant of your own, as a process or for a board.
+    """Build the firmware around a plant of your own.
 
-    PLANT is a C file that defines `const tl_plant tl_plant_own` (docs/hil.md). `device.firmware` of a configuration, or
+    PLANT is a C file that defines `const tl_plant tl_plant_own` (docs/hil.md). `device.firmware`, or
     the variable RTU_EDGE_FIRMWARE, names the executable for `run` and `hil run --target process`.
     """
     from rtu_edge.device.boards import build_board
