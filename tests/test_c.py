@@ -80,6 +80,8 @@ def config_of(library: ctypes.CDLL, arguments: dict[str, Any]) -> Config:
     config.actions = arguments["n_actions"] or arguments["action_size"]
     config.layers = len(arguments["hidden"])
     config.hidden[:] = (*arguments["hidden"], 0, 0, 0, 0)[:4]
+    config.encoder_layers = len(arguments["encoder"])
+    config.encoder[:] = (*arguments["encoder"], 0, 0, 0, 0)[:4]
     config.cell = CELLS[arguments["cell"]]
     config.credit = CREDITS[arguments["credit"]]
     config.activation = ACTIVATIONS[arguments["activation"]]
@@ -100,6 +102,7 @@ def config_of(library: ctypes.CDLL, arguments: dict[str, Any]) -> Config:
         "optimizer",
         "preconditioner",
         "hidden",
+        "encoder",
         "actor",
         "critic",
     }
@@ -151,6 +154,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "previous inputs": {"observation_size": 2, "action_size": 2, "previous_action": True, "previous_reward": True},
     "previous choice": {"observation_size": 2, "n_actions": 3, "previous_action": True, "body": "shared"},
     "one step": {"observation_size": 2, "action_size": 1, "cell": "nonlinear", "credit": "tbptt1"},
+    "encoder": {"observation_size": 5, "action_size": 1, "encoder": (6, 4), "cell": "mingru", "units": 7},
     "frozen": {"observation_size": 1024, "action_size": 1, "units": 3, "credit": "frozen", "body": "shared"},
     "shared poles": {"observation_size": 5, "action_size": 1, "units": 12, "units_per_pole": 3, "recompute": True},
     "all else": {
@@ -228,8 +232,9 @@ def test_ranges_are_those_of_the_table(library: ctypes.CDLL, row: parameters.Par
             config.actions = 2
             if name == "r_max":
                 config.r_min = 0.0
-            if name == "hidden":
-                config.hidden[0] = value
+            if name in ("hidden", "encoder"):
+                getattr(config, name)[0] = value
+                config.encoder_layers = int(name == "encoder")
             else:
                 setattr(config, name, value)
             assert (library.rtu_agent_bytes(byref(config)) > 0) == allowed(kind, value), (name, value)

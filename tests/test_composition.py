@@ -1,5 +1,5 @@
 """Composition of recurrent credit and eligibility: sensitivities S <- lam S + x and z <- gl z + S are one triangular
-system, so an input n steps ago enters an eligibility with the weight sum_k gl^(n-k) lam^k (docs/math_learners.md, 4).
+system, so an input n steps ago enters an eligibility with the weight sum_k gl^(n-k) lam^k (docs/math_credit.md).
 
 For a real pole that is (gl^(n+1) - r^(n+1)) / (gl - r), with the limit (n+1) r^n where both are equal. Without
 sensitivities over time (tbptt1) it is gl^n.

@@ -195,3 +195,28 @@ def test_a_golden_learner_goes_on_as_it_did(name: str) -> None:
 
 def test_there_is_a_golden_learner_of_each_cell_and_credit() -> None:
     assert len(CELL_FILES) == 3 * 3 * 2
+
+
+RULES = Path(__file__).parent / "golden" / "rules"
+RULE_FILES = sorted(path.stem for path in RULES.glob("*.rtu"))
+
+
+@pytest.mark.arm
+@pytest.mark.parametrize("name", RULE_FILES)
+def test_a_golden_learner_of_each_rule_and_encoder_goes_on_as_it_did(name: str) -> None:
+    """tests/golden/rules, from x86-64 and from aarch64, both read on both."""
+    writer, _, learner = name.partition("-")
+    agent = rtu.load(RULES / f"{name}.rtu")
+    with np.load(RULES / f"{writer}.npz") as file:
+        x, rewards, wanted = file["observations"][80:], file["rewards"][80:], file[learner]
+    dtype = name.rsplit("-", 1)[1]
+    found = agent.run(x.astype(dtype), rewards)
+    assert np.abs(found - wanted).max() < {"float32": 2e-5, "float64": 1e-11}[dtype]
+
+
+def test_there_is_a_golden_learner_of_each_rule() -> None:
+    assert len(RULE_FILES) == 9 * 2
+    configs = [checkpoint.read_config((RULES / f"{name}.rtu").read_bytes(), name) for name in RULE_FILES]
+    found = {(c["optimizer"], c.get("preconditioner", "larger")) for c in configs}
+    rules = {("adaptive_obgd", "larger"), *(("intentional", form) for form in ("gradient", "trace", "larger"))}
+    assert found >= rules and sum(bool(c.get("encoder")) for c in configs) == 3 * 2

@@ -66,6 +66,9 @@ def test_exported_policy_is_the_agents(kwargs, actions, body, tmp_path):
         {"cell": "mingru", "body": "shared", "previous_action": True},
         {"cell": "elstm", "previous_reward": True},
         {"cell": "lru", "activation": "identity", "units": 12, "units_per_pole": 4},
+        {"encoder": (6, 5), "body": "shared", "previous_reward": True},
+        {"encoder": 5, "cell": "mingru", "actions": 3},
+        {"encoder": 5, "cell": "lru", "body": "separate"},
     ],
     ids=str,
 )

@@ -27,6 +27,7 @@ def configurations(seed: int, count: int) -> list[dict[str, Any]]:
             "units_per_pole": per_pole,
             "activation": str(rng.choice(["relu", "tanh", "identity"])),
             "hidden": [int(width) for width in rng.integers(1, 40, rng.integers(0, 5))],
+            "encoder": [int(width) for width in rng.integers(1, 40, rng.choice([0, 0, 1, 2]))],
             "optimizer": str(rng.choice(["obgd", "sgd", "adam"])),
             "dtype": str(rng.choice(["float32", "float64"])),
             "seed": int(rng.integers(1000)),
@@ -40,7 +41,9 @@ def configurations(seed: int, count: int) -> list[dict[str, Any]]:
                 "body": str(rng.choice(["separate", "shared"])),
                 "recompute": bool(rng.random() < 0.5),
             }
-            config["hidden"] = config["hidden"][:2]  # two bodies: sections enough for two layers with Adam
+            # Two bodies: sections enough for two layers with Adam, or for one with an encoder of one.
+            config["encoder"] = config["encoder"][:1]
+            config["hidden"] = config["hidden"][: 1 if config["encoder"] else 2]
         elif config["kind"] == "stream_q":
             config |= {"observation_size": inputs, "n_actions": int(rng.integers(2, 20))}
         elif config["kind"] == "td_predictor":

@@ -118,4 +118,39 @@ void descend(const Cell<T>& cell, T keep, T scale, const T* e1, const T* e2) {
   }
 }
 
+// Of the newest step, with the state before it held constant: the output's slopes dy/du1, dy/du2, u = W x; (G, P).
+template <class T>
+void input_slopes(const Cell<T>& cell, T* slope1, T* slope2) {
+  const bool gated = cell.config.gated();
+  for (int32_t k = 0; k < cell.config.units_per_pole; ++k) {
+    for (int32_t p = 0; p < cell.config.poles; ++p) {
+      const int32_t at = k * cell.poles + p;
+      slope1[at] = gated ? cell.s1[at] * cell.gates.a1[at] : cell.s1[at] * cell.c.gam[p];
+      slope2[at] = gated ? cell.s1[at] * cell.gates.a2[at] : cell.s2[at] * cell.c.gam[p];
+    }
+  }
+}
+
+// The cotangents dx (inputs) of the cell's input from those of its output, dy (config.outputs()) canonical, for each of
+// `kinds`, with the slopes of input_slopes() and the weights of now. c1, c2 (G, P): scratch.
+template <class T>
+void input_cotangents(const Cell<T>& cell, int32_t kinds, const T* slope1, const T* slope2, const T* const* dy,
+                      T* const* c1, T* const* c2, T* const* dx) {
+  const CellConfig& config = cell.config;
+  const int32_t n = config.units(), second = config.gated() ? 0 : n;
+  for (int32_t kind = 0; kind < kinds; ++kind) {
+    for (int32_t i = 0; i < n; ++i) {
+      const int32_t at = unit_at(cell, i);
+      c1[kind][at] = dy[kind][i] * slope1[at];
+      c2[kind][at] = dy[kind][second + i] * slope2[at];
+    }
+  }
+  bool unwritten = false;
+  for (int32_t s = 0; s < config.sets; ++s) unwritten |= cell.unwritten[s] != T(0);
+  if (unwritten) write_weights(cell);
+  cell.kernels->input_backward(cell.block, kinds, c1, c2, dx);
+  for (int32_t kind = 0; kind < kinds && config.lru(); ++kind)
+    for (int32_t j = 0; j < config.inputs; ++j) dx[kind][j] += dy[kind][2 * n + j];
+}
+
 }  // namespace rtu::cells

@@ -1,5 +1,6 @@
 // Code left out of firmware. A source file that defines TL_SMALL before its includes has StreamAC with linear or
-// nonlinear RTUs under ObGD, SGD or Adam alone: no other cells, no action values, no preconditioned optimizers.
+// nonlinear RTUs under ObGD, SGD or Adam alone: no other cells, no encoder, no action values, no preconditioned
+// optimizers.
 #pragma once
 
 namespace rtu::core {

@@ -167,6 +167,8 @@ struct Kernels {
                        SetCotangent<T>* sets);
   void (*learn_nonlinear)(const Block<T>& block, const T* a, bool advance_first, const Coefficients<T>& c, const T* x,
                           const T* s1, const T* s2, SetCotangent<T>* sets);
+  // dx (d) = W1^T c1 + W2^T c2 for each of n_c pairs of cotangents of u1, u2, (G, P) each; n_c is 1 to 3.
+  void (*input_backward)(const Block<T>& block, int32_t n_c, const T* const* c1, const T* const* c2, T* const* dx);
   // Linear RTU, one eligibility set: forward() and learn_linear() in TD order in one pass over memory, the same bits.
   void (*step_linear)(const Block<T>& block, const T* a, const Coefficients<T>& c, const T* x, T* u1, T* u2,
                       SetCotangent<T>* sets);

@@ -4,6 +4,7 @@
 #include "native/kernels/dense.inl.h"
 #include "native/kernels/descend.inl.h"
 #include "native/kernels/gated.inl.h"
+#include "native/kernels/input.inl.h"
 #include "native/kernels/online.inl.h"
 #include "native/kernels/rtu_nonlinear.inl.h"
 #include "native/kernels/rtu_poles.inl.h"
@@ -20,6 +21,7 @@ constexpr rtu::kernels::Kernels<T> make_table(const char* name, rtu::kernels::Co
           state<T, V>,
           learn_linear<T, V>,
           learn_nonlinear<T, V>,
+          input_backward<T, V>,
           step_linear<T, V>,
           step_sgd<T, V>,
           learn_units<T, V>,

@@ -54,8 +54,8 @@ bool healthy(const Network<T>& net) {
     for (int32_t q = 0; q < cell.unit_count; ++q)
       if (!finite_block(cell.unit[q], poles)) return false;
   }
-  for (int l = 0; l < net.config.layers; ++l)
-    if (!finite_block(net.layer[l].pre, static_cast<uint64_t>(net.config.hidden[l]))) return false;
+  for (int l = 0; l < net.config.depth(); ++l)
+    if (!finite_block(net.layer[l].pre, static_cast<uint64_t>(net.config.width(l)))) return false;
   for (int h = 0; h < net.config.heads; ++h)
     if (!finite_block(net.head[h].y, static_cast<uint64_t>(net.config.head[h].outputs))) return false;
   return finite_block(net.pending, static_cast<uint64_t>(net.config.heads));

@@ -1,8 +1,10 @@
-// A cell, a body of dense layers, one or two linear heads; one eligibility set per head, which covers the head and
-// everything below it.
+// Dense layers before the cell (encoder), a cell, a body of dense layers, one or two linear heads; one eligibility set
+// per head, which covers the head and everything below it.
 //
-//   x -> cell -> y (features) -> [W y + b -> LayerNorm -> leaky relu] * layers -> head 0, head 1
+//   x -> layer * encoders -> cell -> y (features) -> layer * layers -> head 0, head 1
+//   layer: W x + b -> LayerNorm -> leaky relu
 //
+// The encoder learns by the gradient through the cell's newest input alone (docs/math_credit.md, Encoder).
 // Gradients are never stored: the cotangents of one step are kept (one kind for a value, two for a policy: log pi and
 // its entropy) and contracted in the next step, when the error is known. Heads without a shared body are two networks
 // of one head each.
@@ -21,8 +23,8 @@ using core::Name;
 using kernels::kMaxSets;
 using kernels::SetCotangent;
 
-constexpr int32_t kMaxLayers = 4;
-constexpr int32_t kMaxKinds = 3;  // cotangents kept: value, log pi, entropy
+constexpr int32_t kMaxLayers = 4;  // of an encoder, of a body
+constexpr int32_t kMaxKinds = 3;   // cotangents kept: value, log pi, entropy
 
 // What an optimizer that conditions (network_condition.h) keeps per head.
 enum RuleScalar : uint32_t {
@@ -46,13 +48,19 @@ struct HeadConfig {
 };
 
 struct NetworkConfig {
-  cells::CellConfig cell;
+  cells::CellConfig cell;  // inputs: of the network until make_network()
+  int32_t encoder_layers = 0;
+  int32_t encoder[kMaxLayers] = {};
   int32_t layers = 0;
   int32_t hidden[kMaxLayers] = {};
   int32_t heads = 1;
   HeadConfig head[kMaxSets];
   double sparsity = 0.9;
 
+  constexpr int32_t encoders() const { return core::kSmall ? 0 : encoder_layers; }
+  // All layers: those of the encoder, then those of the body; and the width of each.
+  constexpr int32_t depth() const { return encoders() + layers; }
+  constexpr int32_t width(int32_t l) const { return l < encoders() ? encoder[l] : hidden[l - encoders()]; }
   constexpr int32_t features() const { return cell.kind == CellKind::kNone ? cell.inputs : cell.outputs(); }
   constexpr bool moments() const {
     for (int h = 0; h < heads; ++h)
@@ -97,19 +105,29 @@ struct Head {
   int32_t first_kind;
 };
 
+// What the cotangents of an encoder need, of the input that the kept cotangents belong to.
+template <class T>
+struct Encoding {
+  T *input, *kept;                   // (inputs) of the encoder: the newest, and that of the cotangents
+  T *slope1, *slope2;                // (G, P) dy/du1, dy/du2 of the cell at that input
+  T *c1[kMaxKinds], *c2[kMaxKinds];  // (G, P) cotangents of u1, u2
+  T* dx[kMaxKinds];                  // (cell.inputs) of the cell's input
+};
+
 template <class T>
 struct Network {
   NetworkConfig config;
   const kernels::Kernels<T>* kernels;
   cells::Cell<T> cell;
   T* x;  // (inputs) memoryless: the body's input
-  Layer<T> layer[kMaxLayers];
+  Layer<T> layer[core::kSmall ? kMaxLayers : 2 * kMaxLayers];
   Head<T> head[kMaxSets];
   T *e1[kMaxKinds], *e2[kMaxKinds];  // cotangents of the cell; e2 null for a cell with gates
   T* scratch[kMaxKinds];
-  T* pending;         // (heads) step delta, not yet applied
-  uint64_t* updates;  // (heads) t of the moments
-  double* rule;       // (heads, kRuleScalars) network_condition.h; null without a rule that conditions
+  Encoding<T> encoding;  // null without an encoder
+  T* pending;            // (heads) step delta, not yet applied
+  uint64_t* updates;     // (heads) t of the moments
+  double* rule;          // (heads, kRuleScalars) network_condition.h; null without a rule that conditions
 };
 
 // ---- layout ---------------------------------------------------------------------------------------------------------
@@ -139,7 +157,41 @@ constexpr Dense<T> make_dense(Builder& arena, int32_t rows, int32_t cols, int32_
 }
 
 template <class T>
+constexpr Encoding<T> make_encoding(Builder& arena, const NetworkConfig& config, int32_t inputs, const Name& name) {
+  Encoding<T> encoding{};
+  encoding.input = arena.vector<T>(name.dot("step.x"), static_cast<uint32_t>(inputs));
+  encoding.kept = arena.vector<T>(name.dot("input"), static_cast<uint32_t>(inputs));
+  if (config.cell.kind == CellKind::kNone) return encoding;
+  encoding.slope1 = cells::unit_vector<T>(arena, config.cell, name.dot("slope1"));
+  encoding.slope2 = cells::unit_vector<T>(arena, config.cell, name.dot("slope2"));
+  const uint32_t units = core::padded(static_cast<uint32_t>(config.cell.poles), arena.lanes()) *
+                         static_cast<uint32_t>(config.cell.units_per_pole);
+  for (int k = 0; k < config.kinds(); ++k) {  // scratch, without names
+    encoding.c1[k] = arena.reserve<T>(units);
+    encoding.c2[k] = arena.reserve<T>(units);
+    encoding.dx[k] = arena.reserve<T>(core::padded(static_cast<uint32_t>(config.cell.inputs), arena.lanes()));
+  }
+  return encoding;
+}
+
+template <class T>
+constexpr Layer<T> make_layer(Builder& arena, const NetworkConfig& config, int32_t l, int32_t width, const Name& name) {
+  Layer<T> layer{};
+  const uint32_t rows = static_cast<uint32_t>(config.width(l));
+  layer.dense = make_dense<T>(arena, config.width(l), width, config.heads, config.moments(), name);
+  layer.pre = arena.vector<T>(name.dot("pre"), rows);
+  layer.xhat = arena.vector<T>(name.dot("xhat"), rows);
+  layer.y = arena.vector<T>(name.dot("y"), rows);
+  layer.input = arena.vector<T>(name.dot("input"), static_cast<uint32_t>(width));
+  layer.inverse_deviation = arena.vector<T>(name.dot("inverse_deviation"), 1);
+  for (int k = 0; k < config.kinds(); ++k) layer.cot[k] = arena.vector<T>(name.dot("cot").number(k), rows);
+  return layer;
+}
+
+template <class T>
 constexpr Network<T> make_network(Builder& arena, NetworkConfig config, const Name& body, const Name* head_names) {
+  const int32_t inputs = config.cell.inputs, encoders = config.encoders();
+  if (encoders > 0) config.cell.inputs = config.width(encoders - 1);
   config.cell.sets = config.cell.learns() ? config.heads : 0;
   config.cell.moments = config.moments();
   Network<T> net{};
@@ -154,20 +206,15 @@ constexpr Network<T> make_network(Builder& arena, NetworkConfig config, const Na
   } else {
     net.x = arena.vector<T>(body.dot("x"), static_cast<uint32_t>(config.cell.inputs));
   }
-  int32_t width = config.features(), widest = width;
-  for (int l = 0; l < config.layers; ++l) {
-    Layer<T>& layer = net.layer[l];
-    const Name name = body.dot("layer").number(l);
-    const uint32_t rows = static_cast<uint32_t>(config.hidden[l]);
-    layer.dense = make_dense<T>(arena, config.hidden[l], width, config.heads, config.moments(), name);
-    layer.pre = arena.vector<T>(name.dot("pre"), rows);
-    layer.xhat = arena.vector<T>(name.dot("xhat"), rows);
-    layer.y = arena.vector<T>(name.dot("y"), rows);
-    layer.input = arena.vector<T>(name.dot("input"), static_cast<uint32_t>(width));
-    layer.inverse_deviation = arena.vector<T>(name.dot("inverse_deviation"), 1);
-    for (int k = 0; k < kinds; ++k) layer.cot[k] = arena.vector<T>(name.dot("cot").number(k), rows);
-    width = config.hidden[l];
+  if (encoders > 0) net.encoding = make_encoding<T>(arena, config, inputs, body.dot("encoding"));
+  int32_t width = encoders > 0 ? inputs : config.features(), widest = config.features();
+  for (int l = 0; l < config.depth(); ++l) {
+    const bool below = l < encoders;
+    const Name name = below ? body.dot("encoder").number(l) : body.dot("layer").number(l - encoders);
+    net.layer[l] = make_layer<T>(arena, config, l, width, name);
+    width = l + 1 == encoders ? config.features() : config.width(l);
     if (width > widest) widest = width;
+    if (config.width(l) > widest) widest = config.width(l);
   }
   int32_t kind = 0;
   for (int h = 0; h < config.heads; ++h) {
@@ -251,7 +298,7 @@ void init_rules(const Network<T>& net) {
 template <class T>
 void init_network(const Network<T>& net, core::Rng rng) {
   if (net.config.cell.kind != CellKind::kNone) cells::init_cell(net.cell, rng);
-  for (int l = 0; l < net.config.layers; ++l) init_dense(net.layer[l].dense, net.config.sparsity, rng);
+  for (int l = 0; l < net.config.depth(); ++l) init_dense(net.layer[l].dense, net.config.sparsity, rng);
   for (int h = 0; h < net.config.heads; ++h) init_dense(net.head[h].dense, net.config.sparsity, rng);
   init_rules(net);
 }

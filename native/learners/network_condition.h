@@ -19,7 +19,7 @@ constexpr double kErrorCap = 20;           // roots of the mean of delta^2 at wh
 inline double longest_decay(const NetworkConfig& config, int32_t h) {
   const HeadConfig& head = config.head[h];
   double longest = head.decay_head;
-  if (config.layers > 0 && head.decay_body > longest) longest = head.decay_body;
+  if (config.depth() > 0 && head.decay_body > longest) longest = head.decay_body;
   if (config.cell.learns() && head.decay_recurrent > longest) longest = head.decay_recurrent;
   return longest < kLongestMemory ? longest : kLongestMemory;
 }
@@ -74,7 +74,7 @@ T condition(const Network<T>& net, int32_t h, T delta) {
   if (net.config.cell.learns()) cells::condition(net.cell, h, of_group(head, step, head.decay_recurrent), sums);
   const kernels::ConditionStep<T> body = of_group(head, step, head.decay_body);
   const int32_t kind = net.head[h].first_kind;
-  for (int l = 0; l < net.config.layers; ++l) {
+  for (int l = 0; l < net.config.depth(); ++l) {
     const Layer<T>& layer = net.layer[l];
     condition_dense(*net.kernels, layer.dense, h, layer.cot[kind], layer.input, body, sums);
   }
@@ -127,8 +127,8 @@ void clear_conditioned(const Network<T>& net) {
   for (int32_t h = 0; h < net.config.heads; ++h) {
     if (!optim::conditions(net.config.head[h].optimizer.rule)) continue;
     if (net.config.cell.learns()) cells::clear_conditioned(net.cell, h);
-    for (int l = 0; l <= net.config.layers; ++l) {
-      const bool top = l == net.config.layers;
+    for (int l = 0; l <= net.config.depth(); ++l) {
+      const bool top = l == net.config.depth();
       if (top && net.config.head[h].online) continue;
       const Dense<T>& dense = top ? net.head[h].dense : net.layer[l].dense;
       cells::zero(dense.m_w[top ? 0 : h], static_cast<int64_t>(dense.rows) * dense.stride);

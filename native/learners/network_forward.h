@@ -5,9 +5,15 @@
 
 namespace rtu::learners {
 
+// Where a network without an encoder takes its input.
+template <class T>
+T* features_input(const Network<T>& net) {
+  return net.config.cell.kind == CellKind::kNone ? net.x : net.cell.x;
+}
+
 template <class T>
 T* input_of(const Network<T>& net) {
-  return net.config.cell.kind == CellKind::kNone ? net.x : net.cell.x;
+  return net.config.encoders() > 0 ? net.encoding.input : features_input(net);
 }
 
 template <class T>
@@ -31,7 +37,7 @@ void flush_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, const
 template <class T>
 void flush(const Network<T>& net) {
   if (net.config.cell.kind != CellKind::kNone) cells::apply_pending(net.cell, net.pending);
-  for (int l = 0; l < net.config.layers; ++l) flush_dense(*net.kernels, net.layer[l].dense, net.pending);
+  for (int l = 0; l < net.config.depth(); ++l) flush_dense(*net.kernels, net.layer[l].dense, net.pending);
   for (int h = 0; h < net.config.heads; ++h) {
     flush_dense(*net.kernels, net.head[h].dense, net.pending + h);
     net.pending[h] = T(0);
@@ -49,16 +55,36 @@ void forward_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, con
   for (int32_t i = 0; i < dense.rows; ++i) y[i] += dense.b[i];
 }
 
+template <class T>
+const T* forward_layer(const Network<T>& net, int32_t l, const T* x) {
+  const Layer<T>& layer = net.layer[l];
+  forward_dense(*net.kernels, layer.dense, net.pending, x, layer.pre);
+  *layer.inverse_deviation = net.kernels->norm_relu(layer.dense.rows, layer.pre, layer.xhat, layer.y);
+  return layer.y;
+}
+
+// The encoder's output from its input; also applies the pending weight steps.
+template <class T>
+const T* encode(const Network<T>& net, const T* input) {
+  const T* x = input;
+  for (int l = 0; l < net.config.encoders(); ++l) x = forward_layer(net, l, x);
+  return x;
+}
+
+// The input of the cell, or of the body, from input_of(net).
+template <class T>
+void encode_input(const Network<T>& net) {
+  const int32_t encoders = net.config.encoders();
+  if (encoders == 0) return;
+  const T* x = encode(net, static_cast<const T*>(net.encoding.input));
+  memcpy(features_input(net), x, static_cast<size_t>(net.config.width(encoders - 1)) * sizeof(T));
+}
+
 // Body and heads from the features; also applies the pending weight steps.
 template <class T>
 void forward_body(const Network<T>& net, const T* features) {
   const T* x = features;
-  for (int l = 0; l < net.config.layers; ++l) {
-    const Layer<T>& layer = net.layer[l];
-    forward_dense(*net.kernels, layer.dense, net.pending, x, layer.pre);
-    *layer.inverse_deviation = net.kernels->norm_relu(layer.dense.rows, layer.pre, layer.xhat, layer.y);
-    x = layer.y;
-  }
+  for (int l = net.config.encoders(); l < net.config.depth(); ++l) x = forward_layer(net, l, x);
   for (int h = 0; h < net.config.heads; ++h) {
     forward_dense(*net.kernels, net.head[h].dense, net.pending + h, x, net.head[h].y);
     net.pending[h] = T(0);
@@ -68,6 +94,7 @@ void forward_body(const Network<T>& net, const T* features) {
 // One forward pass from input_of(net), which the caller has filled.
 template <class T>
 void predict(const Network<T>& net, T periods) {
+  encode_input(net);
   if (net.config.cell.kind == CellKind::kNone) {
     forward_body(net, net.x);
     return;

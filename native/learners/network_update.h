@@ -9,6 +9,49 @@ namespace rtu::learners {
 
 // ---- cotangents -----------------------------------------------------------------------------------------------------
 
+// Cotangents `above` of layer l's output, of `count` kinds from first on, enter its own, and reach the layer's input, in
+// net.scratch, with `down`.
+template <class T>
+void backward_layer(const Network<T>& net, int32_t l, T* const* above, int32_t first, int32_t count, bool down) {
+  const Layer<T>& layer = net.layer[l];
+  for (int k = first; k < first + count; ++k)
+    net.kernels->norm_relu_backward(layer.dense.rows, *layer.inverse_deviation, layer.xhat, above[k], layer.cot[k]);
+  if (down)
+    net.kernels->dense_backward(layer.dense.rows, layer.dense.stride, layer.dense.w, count, layer.cot + first,
+                                net.scratch + first);
+}
+
+// Keeps what the encoder's cotangents of the newest input will need.
+template <class T>
+void keep_input(const Network<T>& net) {
+  const int32_t inputs = net.layer[0].dense.cols;
+  memcpy(net.encoding.kept, net.encoding.input, static_cast<size_t>(inputs) * sizeof(T));
+  if (net.config.cell.kind != CellKind::kNone) cells::input_slopes(net.cell, net.encoding.slope1, net.encoding.slope2);
+}
+
+// The encoder's part of store_gradients(): net.scratch holds the cotangents of the features. Of an earlier input its
+// layers are evaluated again, with the weights of now.
+template <class T>
+void store_encoder_gradients(const Network<T>& net, bool newest) {
+  const Encoding<T>& encoding = net.encoding;
+  const int32_t kinds = net.config.kinds();
+  if (newest)
+    keep_input(net);
+  else
+    (void)encode(net, static_cast<const T*>(encoding.kept));
+  T* const* above = net.scratch;
+  if (net.config.cell.kind != CellKind::kNone) {
+    cells::input_cotangents(net.cell, kinds, encoding.slope1, encoding.slope2, above, encoding.c1, encoding.c2,
+                            encoding.dx);
+    above = encoding.dx;
+  }
+  for (int l = net.config.encoders() - 1; l >= 0; --l, above = net.scratch) {
+    const T* input = l > 0 ? net.layer[l - 1].y : encoding.kept;
+    memcpy(net.layer[l].input, input, static_cast<size_t>(net.layer[l].dense.cols) * sizeof(T));
+    backward_layer(net, l, above, 0, kinds, l > 0);
+  }
+}
+
 // Propagates the cotangents head[h].cot[kind], which the caller has filled, back to every layer and to the cell: those
 // of the kinds from first on, `count` of them; a part of them only where there is one head. s1, s2: the cell's slopes
 // of the step they belong to.
@@ -16,31 +59,25 @@ template <class T>
 void propagate(const Network<T>& net, const T* s1, const T* s2, int32_t first, int32_t count) {
   const NetworkConfig& config = net.config;
   const kernels::Kernels<T>& kernel = *net.kernels;
-  const bool recurrent = config.cell.learns();
-  for (int h = 0; h < config.heads && (config.layers > 0 || recurrent); ++h) {
+  const bool recurrent = config.cell.learns(), down = recurrent || config.encoders() > 0;
+  for (int h = 0; h < config.heads && (config.layers > 0 || down); ++h) {
     const Head<T>& head = net.head[h];
     const int32_t from = config.heads > 1 ? head.first_kind : first;
     kernel.dense_backward(head.dense.rows, head.dense.stride, head.dense.w,
                           config.heads > 1 ? config.head[h].kinds : count, head.cot + from, net.scratch + from);
   }
-  for (int l = config.layers - 1; l >= 0; --l) {
-    const Layer<T>& layer = net.layer[l];
-    for (int k = first; k < first + count; ++k)
-      kernel.norm_relu_backward(layer.dense.rows, *layer.inverse_deviation, layer.xhat, net.scratch[k], layer.cot[k]);
-    if (l > 0 || recurrent)
-      kernel.dense_backward(layer.dense.rows, layer.dense.stride, layer.dense.w, count, layer.cot + first,
-                            net.scratch + first);
-  }
+  for (int l = config.depth() - 1; l >= config.encoders(); --l)
+    backward_layer(net, l, net.scratch, first, count, l > config.encoders() || down);
   if (!recurrent) return;
   for (int k = first; k < first + count; ++k) cells::cotangent(net.cell, s1, s2, net.scratch[k], net.e1[k], net.e2[k]);
 }
 
-// Keeps the inputs of every layer, which belong to the kept cotangents. features: the cell's output.
+// Keeps the inputs of the body and of the heads, which belong to the kept cotangents. features: the cell's output.
 template <class T>
 void keep_inputs(const Network<T>& net, const T* features) {
   const NetworkConfig& config = net.config;
   const T* x = features;
-  for (int l = 0; l < config.layers; x = net.layer[l++].y)
+  for (int l = config.encoders(); l < config.depth(); x = net.layer[l++].y)
     memcpy(net.layer[l].input, x, static_cast<size_t>(net.layer[l].dense.cols) * sizeof(T));
   for (int h = 0; h < config.heads; ++h)
     memcpy(net.head[h].input, x, static_cast<size_t>(net.head[h].dense.cols) * sizeof(T));
@@ -51,12 +88,14 @@ template <class T>
 void store_gradients(const Network<T>& net, const T* features, const T* s1, const T* s2) {
   keep_inputs(net, features);
   propagate(net, s1, s2, 0, net.config.kinds());
+  if (net.config.encoders() > 0) store_encoder_gradients(net, features == features_of(net));
 }
 
 // Copies the newest output of the cell and its slopes, for a later store_gradients(). s2: null for a cell with gates.
 template <class T>
 void keep_output(const Network<T>& net, T* features, T* s1, T* s2) {
   memcpy(features, features_of(net), static_cast<size_t>(net.config.features()) * sizeof(T));
+  if (net.config.encoders() > 0) keep_input(net);
   if (net.config.cell.kind == CellKind::kNone) return;
   const size_t bytes = static_cast<size_t>(cells::unit_vector_size(net.cell)) * sizeof(T);
   memcpy(s1, net.cell.s1, bytes);
@@ -69,8 +108,8 @@ template <class T>
 void mix_cotangents(const Network<T>& net, int32_t h, int32_t to, int32_t from, T a) {
   const kernels::Kernels<T>& kernel = *net.kernels;
   kernel.add(round_up(kernel, net.config.head[h].outputs), a, net.head[h].cot[from], net.head[h].cot[to]);
-  for (int l = 0; l < net.config.layers; ++l)
-    kernel.add(round_up(kernel, net.config.hidden[l]), a, net.layer[l].cot[from], net.layer[l].cot[to]);
+  for (int l = 0; l < net.config.depth(); ++l)
+    kernel.add(round_up(kernel, net.config.width(l)), a, net.layer[l].cot[from], net.layer[l].cot[to]);
   if (!net.config.cell.learns()) return;
   const int32_t units = static_cast<int32_t>(cells::unit_vector_size(net.cell));
   kernel.add(units, a, net.e1[from], net.e1[to]);
@@ -88,7 +127,7 @@ void clear_cell_cotangents(const Network<T>& net, int32_t kind) {
 template <class T>
 void clear_cotangents(const Network<T>& net, int32_t h, int32_t kind) {
   cells::zero(net.head[h].cot[kind], net.config.head[h].outputs);
-  for (int l = 0; l < net.config.layers; ++l) cells::zero(net.layer[l].cot[kind], net.config.hidden[l]);
+  for (int l = 0; l < net.config.depth(); ++l) cells::zero(net.layer[l].cot[kind], net.config.width(l));
   clear_cell_cotangents(net, kind);
 }
 
@@ -108,12 +147,12 @@ void clear_credit(const Network<T>& net) {
   flush(net);
   const NetworkConfig& config = net.config;
   if (config.cell.learns()) cells::clear_eligibilities(net.cell);
-  for (int l = 0; l < config.layers; ++l) clear_dense(net.layer[l].dense);
+  for (int l = 0; l < config.depth(); ++l) clear_dense(net.layer[l].dense);
   for (int h = 0; h < config.heads; ++h) clear_dense(net.head[h].dense);
   if (net.rule != nullptr) clear_conditioned(net);
   for (int k = 0; k < config.kinds(); ++k) {
     clear_cell_cotangents(net, k);
-    for (int l = 0; l < config.layers; ++l) cells::zero(net.layer[l].cot[k], config.hidden[l]);
+    for (int l = 0; l < config.depth(); ++l) cells::zero(net.layer[l].cot[k], config.width(l));
   }
   for (int h = 0; h < config.heads; ++h)
     for (int k = 0; k < config.head[h].kinds; ++k)
@@ -159,7 +198,7 @@ void update_body(const Network<T>& net, T* norm) {
     const HeadConfig& head = config.head[h];
     if (optim::conditions(head.optimizer.rule)) continue;
     const T body = static_cast<T>(head.decay_body), top = static_cast<T>(head.decay_head);
-    for (int l = 0; l < config.layers; ++l)
+    for (int l = 0; l < config.depth(); ++l)
       norm[h] += update_dense(*net.kernels, net.layer[l].dense, h, body, net.layer[l].cot[kind], net.layer[l].input);
     if (head.online) continue;
     norm[h] += update_dense(*net.kernels, net.head[h].dense, 0, top, net.head[h].cot[kind], net.head[h].input);
@@ -189,6 +228,7 @@ void step(const Network<T>& net, T periods, T* norm) {
   }
   SetCotangent<T> sets[kMaxSets] = {};
   fill_sets(net, sets);
+  encode_input(net);
   cells::step(net.cell, net.pending, periods, sets);
   forward_body(net, static_cast<const T*>(net.cell.y));
   for (int h = 0; h < net.config.heads; ++h) norm[h] = sets[h].norm;
@@ -233,7 +273,7 @@ T apply_update(const Network<T>& net, int32_t h, T delta, T norm, T factor = T(1
   }
   const kernels::AdamStep<T> step = adam_step(config, ++net.updates[h], factor, delta);
   if (net.config.cell.learns()) cells::adam(net.cell, h, step);
-  for (int l = 0; l < net.config.layers; ++l) adam_dense(*net.kernels, net.layer[l].dense, h, step);
+  for (int l = 0; l < net.config.depth(); ++l) adam_dense(*net.kernels, net.layer[l].dense, h, step);
   if (!net.config.head[h].online) adam_dense(*net.kernels, net.head[h].dense, 0, step);
   return alpha;
 }

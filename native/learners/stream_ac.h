@@ -110,7 +110,7 @@ constexpr StreamAc<T> make_stream_ac(Builder& arena, const StreamAcConfig& confi
   if (config.recompute) {
     for (int i = 0; i < agent.nets; ++i) {
       const Name name = Name("before").number(i);
-      agent.features[i] = arena.vector<T>(name.dot("features"), static_cast<uint32_t>(body.features()));
+      agent.features[i] = arena.vector<T>(name.dot("features"), static_cast<uint32_t>(agent.net[i].config.features()));
       if (body.cell.kind == CellKind::kNone) continue;
       cells::make_parts(arena, body.cell, name.dot("s1"), name.dot("s2"), agent.s1[i], agent.s2[i]);
     }

@@ -143,14 +143,14 @@ void move_body(const TdBank<T>& bank, T largest, T norm, const kernels::AdamStep
   if (config.rule == optim::Rule::kAdam) {
     bank.info->step_size_critic = static_cast<float>(config.step_size);
     if (net.config.cell.learns()) cells::adam(net.cell, 0, adam);
-    for (int l = 0; l < net.config.layers; ++l) adam_dense(*net.kernels, net.layer[l].dense, 0, adam);
+    for (int l = 0; l < net.config.depth(); ++l) adam_dense(*net.kernels, net.layer[l].dense, 0, adam);
     return;
   }
   const bool bounded = config.rule == optim::Rule::kObgd && largest > T(0);
   net.pending[0] = optim::step_size(config, largest, bounded ? norm / largest : norm);
   bank.info->step_size_critic = static_cast<float>(net.pending[0]);
   if (net.config.cell.learns()) cells::apply_pending(net.cell, net.pending);
-  for (int l = 0; l < net.config.layers; ++l) flush_dense(*net.kernels, net.layer[l].dense, net.pending);
+  for (int l = 0; l < net.config.depth(); ++l) flush_dense(*net.kernels, net.layer[l].dense, net.pending);
   net.pending[0] = T(0);
 }
 
@@ -172,7 +172,7 @@ T update_bank_body(const TdBank<T>& bank, bool learn) {
     cells::update(net.cell, false, sets);
   }
   T norm = sets[0].norm;
-  for (int l = 0; learn && l < net.config.layers; ++l)
+  for (int l = 0; learn && l < net.config.depth(); ++l)
     norm += update_dense(*net.kernels, net.layer[l].dense, 0, T(0), net.layer[l].cot[0], net.layer[l].input);
   return norm;
 }

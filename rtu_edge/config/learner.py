@@ -82,8 +82,9 @@ class LearnerTable(Section, frozen=True):
         plain: dict[str, Any] = _given(msgspec.to_builtins(self))
         for key in ("actions", "levels", "horizon_s"):
             plain.pop(key, None)
-        if isinstance(plain.get("hidden"), list):
-            plain["hidden"] = tuple(plain["hidden"])
+        for key in ("hidden", "encoder"):
+            if isinstance(plain.get(key), list):
+                plain[key] = tuple(plain[key])
         if self.horizon_s is not None and period_s is not None:
             return horizon.actor_critic("learner.horizon_s", self.horizon_s, period_s, plain)
         return plain

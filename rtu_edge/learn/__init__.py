@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from rtu_edge._base.errors import LearnerWarning
     from rtu_edge._base.progress import StepRecord
     from rtu_edge.learn.bank import TDBank
+    from rtu_edge.learn.coherent import coherence, coherence_of
     from rtu_edge.learn.evaluation import EvaluationResult, evaluate
+    from rtu_edge.learn.horizon import low_phase
     from rtu_edge.learn.kinds import KINDS
     from rtu_edge.learn.signals import OnlineRegressor, TDPredictor
     from rtu_edge.learn.stored import decode, load, make, restore
@@ -38,9 +40,12 @@ __all__ = [
     "TDBank",
     "TDPredictor",
     "TensorBoardWriter",
+    "coherence",
+    "coherence_of",
     "decode",
     "evaluate",
     "load",
+    "low_phase",
     "make",
     "restore",
 ]
@@ -48,5 +53,18 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     __all__,
-    ("kinds", "bank", "signals", "stored", "stream_ac", "stream_q", "training", "evaluation", "findings", "writers"),
+    (
+        "kinds",
+        "bank",
+        "signals",
+        "stored",
+        "stream_ac",
+        "stream_q",
+        "training",
+        "evaluation",
+        "findings",
+        "writers",
+        "horizon",
+        "coherent",
+    ),
 )

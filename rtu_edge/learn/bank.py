@@ -37,6 +37,8 @@ class TDBank(Learner):
             at most 4096; one number is for all; that of the body is 0.
         seed: Random seed, 0 to 2^64 - 1.
         hidden: Layers after the recurrent cell, a width of 1 to 65536, or a sequence of at most 4.
+        encoder: Layers before the recurrent cell, a width of 1 to 65536, or a sequence of at most 4; they learn by the
+            gradient of one step through it (docs/math_credit.md).
         cell: Recurrent cell, one of "linear", "nonlinear", "mingru", "lru", "elstm", "none"; "linear", "nonlinear":
             recurrent trace units; "none": memoryless baseline (docs/math_cells.md).
         credit: How the recurrent cell learns, one of "rtrl", "tbptt1", "frozen"; "rtrl": by exact gradients; "tbptt1":
@@ -75,6 +77,7 @@ class TDBank(Learner):
         seed: int = 0,
         *,
         hidden: int | Sequence[int] = (),
+        encoder: int | Sequence[int] = (),
         cell: str = "linear",
         credit: str = "rtrl",
         activation: str = "tanh",

@@ -141,8 +141,10 @@ def _flops(config: Mapping[str, Any]) -> dict[str, int]:
     corrects = config.get("values") == "qrc"
     bodies, sets = (1, 2) if control and config["body"] == "shared" else (2 if control or corrects else 1, 1)
     outputs = [1, config["n_outputs"] * (1 if config["discrete"] else 2)] if control else [_outputs(config)] * bodies
+    before = [d, *config.get("encoder", ())]
+    d = before[-1]  # of the cell
     widths = [width * n + d * (config["cell"] in ("lru", "none")), *hidden]
-    body = sum(below * above for below, above in itertools.pairwise(widths))
+    body = sum(below * above for row in (before, widths) for below, above in itertools.pairwise(row))
     head = widths[-1] * sum(outputs)
     # backpropagated cotangents: value, log pi, entropy; q for two actions, h for one
     kinds = 3 if control or corrects else 1
@@ -154,12 +156,13 @@ def _flops(config: Mapping[str, Any]) -> dict[str, int]:
         "predict": bodies * (4 * block + 2 * body) + 2 * head,
         "traces": bodies * learned * pair,
         # per weight pair contraction 6 or 2, decay and sum of sizes 6, weight step 4; backward, eligibility and step of
-        # dense layers
+        # dense layers; backward through the cell's input
         "update": bodies * sets * (per_pair * learned + 6 * body)
         + 6 * head
         + kinds * 2 * body
         + 2 * kinds * head
         + own_rule
+        + kinds * 4 * block * (len(before) > 1)
         + straight * (2 * (per_pair - 10) * learned + 4 * body + 2 * head),
     }
 

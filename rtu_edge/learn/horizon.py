@@ -6,14 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rtu_edge._base.validation import check_number
+from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.validation import check_int, check_number
 from rtu_edge.learn import parameters
 from rtu_edge.learn.parameters import AC, TD
 from rtu_edge.learn.ranges import Number, PerHead
 
-__all__ = ["DEFAULT", "actor_critic", "bank", "predictor"]
+__all__ = ["DEFAULT", "MOST_LAG", "actor_critic", "bank", "low_phase", "predictor"]
 
 DEFAULT = 50.0  # periods: 1 / (1 - gamma) of StreamAC's defaults
+MOST_LAG = 100_000  # steps
 
 
 def _periods(horizon_s: float, period_s: float, most: float, name: str = "horizon_s") -> float:
@@ -59,14 +61,45 @@ def bank(horizon_s: float | Sequence[float], period_s: float) -> dict[str, Any]:
     return {**_network(min(steps), max(steps)), **decays}
 
 
-def actor_critic(name: str, horizon_s: float, period_s: float, given: Mapping[str, Any]) -> dict[str, Any]:
+def low_phase(lag: int, least: float = 0.9) -> dict[str, Any]:
+    """Arguments for a cell with poles whose credit over a lag is coherent from the start, whatever its decays are.
+
+    >>> from rtu_edge.learn import low_phase
+    >>> {name: round(value, 4) for name, value in low_phase(32).items()}
+    {'r_min': 0.9394, 'max_phase': 0.0282}
+
+    Args:
+        lag: steps from an input to the reward that it explains, 1 to 100 000.
+        least: coherence of each pole at every lag up to this one, above 0, below 1.
+
+    Returns:
+        r_min: exp(-2 / lag). max_phase: 2 acos(least) / lag, rad per step.
+
+    Raises:
+        ConfigError: an argument out of its range.
+
+    Source:
+        The sum's terms lie within lag max_phase / 2 of the phase of the middle one.
+    """
+    n = check_int("lag", lag, 1, MOST_LAG)
+    share = check_number("least", least, 0.0, 1.0, open_low=True)
+    if share == 1.0:
+        raise ConfigError("least = 1.0: expected a number below 1; only phases of 0 have coherence 1")
+    return {"r_min": math.exp(-2 / n), "max_phase": 2 * math.acos(share) / n}
+
+
+def actor_critic(
+    name: str, horizon_s: float, period_s: float, given: Mapping[str, Any], coherent: bool = False
+) -> dict[str, Any]:
     """StreamAC's arguments: what the defaults name per period, for s periods; see StreamAC.for_horizon().
 
     Args:
         name: of the horizon, for an error.
         given: arguments that replace derived ones; one trace_decay is that of the critic, too.
+        coherent: poles of low_phase().
     """
-    s = _periods(horizon_s, period_s, 1e4, name) / DEFAULT
+    steps = _periods(horizon_s, period_s, 1e4, name)
+    s = steps / DEFAULT
     plain = parameters.check(AC, {"observation_size": 1, "action_size": 1})
 
     def each(table: Mapping[str, float]) -> dict[str, float]:
@@ -83,6 +116,8 @@ def actor_critic(name: str, horizon_s: float, period_s: float, given: Mapping[st
             plain["exploration_correlation"] ** (1 / s), _highest(AC, "exploration_correlation")
         ),
     }
+    if coherent:
+        derived |= low_phase(round(steps))
     if not isinstance(given.get("critic") or {}, Mapping):
         return {**derived, **given}  # which the class refuses
     critic = {} if given.get("trace_decay") is not None else derived["critic"]

@@ -93,6 +93,10 @@ def _acting(value: Any) -> dict[str, Any]:
     return {AC: value, **_values(value)}
 
 
+def _encoding(value: Any) -> dict[str, Any]:
+    return {key: value for key in _learners(value) if key != QRC}
+
+
 def _learners(value: Any) -> dict[str, Any]:
     return {**_acting(value), TD: value, BANK: value, REGRESSOR: value}
 
@@ -118,6 +122,8 @@ TABLE: tuple[Parameter, ...] = (
       "Recurrent units n of each network"),
     _("hidden", Widths(Integer(1, 65536), 4), "", {**_acting((32,)), TD: (), BANK: (), REGRESSOR: ()},
       "Layers after the recurrent cell"),
+    _("encoder", Widths(Integer(1, 65536), 4), "", _encoding(()),
+      "Layers before the recurrent cell; they learn by the gradient of one step through it (docs/math_credit.md)"),
     _("cell", Choice(("linear", "nonlinear", "mingru", "lru", "elstm", "none")), "", _learners("linear"),
       "Recurrent cell; `linear`, `nonlinear`: recurrent trace units; `none`: memoryless baseline (docs/math_cells.md)"),
     _("credit", Choice(("rtrl", "tbptt1", "frozen")), "", _learners("rtrl"),

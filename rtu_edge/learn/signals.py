@@ -44,6 +44,8 @@ class TDPredictor(_SignalLearner):
             "head".
         seed: Random seed, 0 to 2^64 - 1.
         hidden: Layers after the recurrent cell, a width of 1 to 65536, or a sequence of at most 4.
+        encoder: Layers before the recurrent cell, a width of 1 to 65536, or a sequence of at most 4; they learn by the
+            gradient of one step through it (docs/math_credit.md).
         cell: Recurrent cell, one of "linear", "nonlinear", "mingru", "lru", "elstm", "none"; "linear", "nonlinear":
             recurrent trace units; "none": memoryless baseline (docs/math_cells.md).
         credit: How the recurrent cell learns, one of "rtrl", "tbptt1", "frozen"; "rtrl": by exact gradients; "tbptt1":
@@ -98,6 +100,7 @@ class TDPredictor(_SignalLearner):
         seed: int = 0,
         *,
         hidden: int | Sequence[int] = (),
+        encoder: int | Sequence[int] = (),
         cell: str = "linear",
         credit: str = "rtrl",
         activation: str = "relu",
@@ -238,6 +241,8 @@ class OnlineRegressor(_SignalLearner):
         optimizer: Optimizer, one of "obgd", "sgd", "adam"; "obgd": overshooting-bounded gradient descent.
         step_size: Step size, 0 to 1e6; 0 freezes the weights; default 1 with "obgd", 0.001 with "sgd" and "adam".
         seed: Random seed, 0 to 2^64 - 1.
+        encoder: Layers before the recurrent cell, a width of 1 to 65536, or a sequence of at most 4; they learn by the
+            gradient of one step through it (docs/math_credit.md).
         cell: Recurrent cell, one of "linear", "nonlinear", "mingru", "lru", "elstm", "none"; "linear", "nonlinear":
             recurrent trace units; "none": memoryless baseline (docs/math_cells.md).
         credit: How the recurrent cell learns, one of "rtrl", "tbptt1", "frozen"; "rtrl": by exact gradients; "tbptt1":
@@ -273,6 +278,7 @@ class OnlineRegressor(_SignalLearner):
         step_size: float | None = None,
         seed: int = 0,
         *,
+        encoder: int | Sequence[int] = (),
         cell: str = "linear",
         credit: str = "rtrl",
         activation: str = "relu",

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from rtu_edge import _core
 from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.validation import check_bool
 from rtu_edge.learn import parameters
 from rtu_edge.learn.acting import Actor
 
@@ -36,6 +37,8 @@ class StreamAC(Actor):
         units: Recurrent units n of each network, 1 to 65536.
         hidden: Layers after the recurrent cell, a width of 1 to 65536, or a sequence of at most 4.
         seed: Random seed, 0 to 2^64 - 1.
+        encoder: Layers before the recurrent cell, a width of 1 to 65536, or a sequence of at most 4; they learn by the
+            gradient of one step through it (docs/math_credit.md).
         cell: Recurrent cell, one of "linear", "nonlinear", "mingru", "lru", "elstm", "none"; "linear", "nonlinear":
             recurrent trace units; "none": memoryless baseline (docs/math_cells.md).
         credit: How the recurrent cell learns, one of "rtrl", "tbptt1", "frozen"; "rtrl": by exact gradients; "tbptt1":
@@ -103,6 +106,7 @@ class StreamAC(Actor):
         hidden: int | Sequence[int] = (32,),
         seed: int = 0,
         *,
+        encoder: int | Sequence[int] = (),
         cell: str = "linear",
         credit: str = "rtrl",
         activation: str = "tanh",
@@ -163,6 +167,7 @@ class StreamAC(Actor):
         seed: int = 0,
         *,
         n_actions: int | None = None,
+        coherent: bool = False,
         **settings: Any,
     ) -> StreamAC:
         """A learner for a plant whose commands show their effect within a time, here 2 s in a loop of 100 Hz.
@@ -185,6 +190,8 @@ class StreamAC(Actor):
             period_s: required; seconds from one step to the next, above 0, at most 1000.
             seed: 0 to 2^64 - 1.
             n_actions: number of discrete actions, 2 to 64.
+            coherent: poles whose phases turn so little that credit over the horizon adds up (r_min and max_phase of
+                rtu_edge.learn.low_phase()); for tasks that need memory of a cue more than of speeds.
             settings: arguments of the class that replace derived ones.
 
         Raises:
@@ -197,7 +204,7 @@ class StreamAC(Actor):
             if value is None:
                 raise ConfigError(f"{name}: missing; expected a number of seconds")
         assert horizon_s is not None and period_s is not None
-        derived = horizon.actor_critic("horizon_s", horizon_s, period_s, settings)
+        derived = horizon.actor_critic("horizon_s", horizon_s, period_s, settings, check_bool("coherent", coherent))
         return cls(observation_size, action_size, n_actions, seed=seed, **{"dt_s": float(period_s), **derived})
 
     @classmethod

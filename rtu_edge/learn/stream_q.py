@@ -90,6 +90,8 @@ class StreamQ(ActionValues):
         units: Recurrent units n of each network, 1 to 65536.
         hidden: Layers after the recurrent cell, a width of 1 to 65536, or a sequence of at most 4.
         seed: Random seed, 0 to 2^64 - 1.
+        encoder: Layers before the recurrent cell, a width of 1 to 65536, or a sequence of at most 4; they learn by the
+            gradient of one step through it (docs/math_credit.md).
         cell: Recurrent cell, one of "linear", "nonlinear", "mingru", "lru", "elstm", "none"; "linear", "nonlinear":
             recurrent trace units; "none": memoryless baseline (docs/math_cells.md).
         credit: How the recurrent cell learns, one of "rtrl", "tbptt1", "frozen"; "rtrl": by exact gradients; "tbptt1":
@@ -145,6 +147,7 @@ class StreamQ(ActionValues):
         hidden: int | Sequence[int] = (32,),
         seed: int = 0,
         *,
+        encoder: int | Sequence[int] = (),
         cell: str = "linear",
         credit: str = "rtrl",
         activation: str = "tanh",
@@ -194,6 +197,8 @@ class StreamSARSA(ActionValues):
         units: Recurrent units n of each network, 1 to 65536.
         hidden: Layers after the recurrent cell, a width of 1 to 65536, or a sequence of at most 4.
         seed: Random seed, 0 to 2^64 - 1.
+        encoder: Layers before the recurrent cell, a width of 1 to 65536, or a sequence of at most 4; they learn by the
+            gradient of one step through it (docs/math_credit.md).
         cell: Recurrent cell, one of "linear", "nonlinear", "mingru", "lru", "elstm", "none"; "linear", "nonlinear":
             recurrent trace units; "none": memoryless baseline (docs/math_cells.md).
         credit: How the recurrent cell learns, one of "rtrl", "tbptt1", "frozen"; "rtrl": by exact gradients; "tbptt1":
@@ -247,6 +252,7 @@ class StreamSARSA(ActionValues):
         hidden: int | Sequence[int] = (32,),
         seed: int = 0,
         *,
+        encoder: int | Sequence[int] = (),
         cell: str = "linear",
         credit: str = "rtrl",
         activation: str = "tanh",

@@ -1,5 +1,5 @@
-// The reader of checkpoints, into the layouts of one real agent: one lane wide and four. Each input is read unchanged,
-// and again with a corrected CRC.
+// The reader of checkpoints, into the layouts of real agents, one of each kind of cell, with an encoder and second
+// moments among them: one lane wide and four. Each input is read unchanged, and again with a corrected CRC.
 //
 // Properties: refused input changes nothing; accepted input is written back to the same bytes in any layout, or, from
 // an older format, to a file of the same state; a learner can step from any accepted state.
@@ -10,18 +10,32 @@
 #include "input.h"
 #include "native/core/checkpoint.h"
 #include "native/kernels/device.inl.h"
+#include "native/kernels/table.inl.h"
 
 namespace {
 
 using namespace rtu;
+using cells::CellKind;
+using optim::Rule;
 
-constexpr kernels::Kernels<float> kTable = device_table<1, Activation::kTanh>();
+constexpr kernels::Kernels<float> kDevice = device_table<1, Activation::kTanh>();
+constexpr kernels::Kernels<float> kAll = make_table<float, 1>("fuzz", coefficients_of<float, 1, false>);
 
 // The agent of the microcontroller, smaller: rtu_edge.StreamAC(2, 1, units=2, hidden=2).
 learners::StreamAcConfig config() {
   learners::StreamAcConfig out = tl_device::config();
   out.body.cell.poles = 2;
   out.body.hidden[0] = 2;
+  return out;
+}
+
+// The same with another cell and optimizer: rtu_edge.StreamAC(..., cell=, optimizer=, encoder=).
+learners::StreamAcConfig config(CellKind cell, Rule rule, int32_t encoder_layers) {
+  learners::StreamAcConfig out = config();
+  out.body.cell.kind = cell;
+  out.actor.optimizer.rule = out.critic.optimizer.rule = rule;
+  out.body.encoder_layers = encoder_layers;
+  out.body.encoder[0] = 2;
   return out;
 }
 
@@ -33,15 +47,15 @@ struct Model {
   learners::StreamAc<float> agent;
   std::vector<unsigned char> fresh;  // as it was made
 
-  explicit Model(uint32_t lanes) {
+  Model(const learners::StreamAcConfig& config, const kernels::Kernels<float>& kernels, uint32_t lanes) {
     core::Builder footprint(nullptr, &table, lanes);
-    (void)learners::make_stream_ac<float>(footprint, config());
+    (void)learners::make_stream_ac<float>(footprint, config);
     bytes = footprint.bytes();
     room.reset(new unsigned char[bytes + core::kAlignment]());
     memory = room.get() + (core::kAlignment - reinterpret_cast<uintptr_t>(room.get()) % core::kAlignment);
     core::Builder arena(memory, nullptr, lanes);
-    agent = learners::make_stream_ac<float>(arena, config());
-    for (int i = 0; i < agent.nets; ++i) learners::bind_kernels(agent.net[i], &kTable);
+    agent = learners::make_stream_ac<float>(arena, config);
+    for (int i = 0; i < agent.nets; ++i) learners::bind_kernels(agent.net[i], &kernels);
     learners::init(agent, 1);
     learners::begin(agent);
     fresh.assign(memory, memory + bytes);
@@ -82,8 +96,14 @@ core::Status read(Model& model, const std::vector<unsigned char>& file) {
   return status;
 }
 
-void look_at(const std::vector<unsigned char>& file) {
-  static Model narrow(1), wide(4);
+struct Agent {
+  Model narrow, wide;
+  Agent(const learners::StreamAcConfig& config, const kernels::Kernels<float>& kernels)
+      : narrow(config, kernels, 1), wide(config, kernels, 4) {}
+};
+
+void look_at(Agent& agent, const std::vector<unsigned char>& file) {
+  Model &narrow = agent.narrow, &wide = agent.wide;
   const core::Status status = read(narrow, file);
   if (status != core::Status::kOk && status != core::Status::kBadValue) return;  // independent of the layout
   CHECK(read(wide, file) == status);
@@ -91,6 +111,14 @@ void look_at(const std::vector<unsigned char>& file) {
   CHECK(core::state_hash(narrow.table, narrow.memory) == core::state_hash(wide.table, wide.memory));
   step_on(narrow);
   for (Model* model : {&narrow, &wide}) memcpy(model->memory, model->fresh.data(), model->bytes);
+}
+
+void look_at(const std::vector<unsigned char>& file) {
+  static Agent agents[] = {{config(), kDevice},
+                           {config(CellKind::kMinGru, Rule::kIntentional, 1), kAll},
+                           {config(CellKind::kLru, Rule::kAdaptiveObgd, 0), kAll},
+                           {config(CellKind::kElstm, Rule::kAdam, 1), kAll}};
+  for (Agent& agent : agents) look_at(agent, file);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@ import struct
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from rtu_edge import StreamAC
 from rtu_edge.device import protocol
@@ -61,13 +62,22 @@ def wire_seeds() -> dict[str, bytes]:
 
 
 def checkpoint_seeds() -> dict[str, bytes]:
-    with tempfile.TemporaryDirectory() as folder:
-        agent = StreamAC(**{**SETTINGS, "units": 2, "hidden": 2}, seed=1)
+    """One of each agent of fuzz_checkpoint.cpp."""
+    found = {}
+    others: dict[str, dict[str, Any]] = {
+        "whole": {},
+        "mingru": {"cell": "mingru", "optimizer": "intentional", "encoder": 2},
+        "lru": {"cell": "lru", "optimizer": "adaptive_obgd"},
+        "elstm": {"cell": "elstm", "optimizer": "adam", "encoder": 2},
+    }
+    for name, settings in others.items():
+        agent = StreamAC(**{**SETTINGS, "units": 2, "hidden": 2, **settings}, seed=1)
         agent.reset([0.5, -0.5])
         agent.step([0.25, 0.5], 1.0)
-        agent.save(Path(folder, "a"))
-        whole = Path(folder, "a").read_bytes()
-    return {"whole": whole}
+        with tempfile.TemporaryDirectory() as folder:
+            agent.save(Path(folder, "a"))
+            found[name] = Path(folder, "a").read_bytes()
+    return found
 
 
 # Steps of a device's script: tests/fuzz/fuzz_device.cpp.

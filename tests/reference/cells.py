@@ -44,6 +44,7 @@ class _Traced:
     def step(self, x: Array, k: float = 1.0) -> Array:
         """Takes x (d,); a step's length k has no effect."""
         following, K, jump, self.to_x = self.move(self.h, x)
+        self.jump = jump
         if not np.iscomplexobj(following):
             for name, S in self.S.items():
                 K_of = K[:, None] if S.ndim == 2 else K
@@ -62,6 +63,11 @@ class _Traced:
     def input_gradient(self, dL_dy: Array, k: float = 1.0) -> Array:
         result: Array = (dL_dy * slope(self.f, self.h)) @ self.to_x
         return result
+
+    def input_slopes(self, k: float = 1.0) -> Params:
+        """dy/dv of the argument v = W x + ... of each gate at this step, (n,) each, at fixed h."""
+        s = slope(self.f, self.h)
+        return {weight: s * self.jump[bias] for weight, bias in zip(self.NAMES[:2], self.NAMES[2:4], strict=True)}
 
 
 class MinGRU(_Traced):
@@ -165,11 +171,16 @@ class LRU:
         }
 
     def input_gradient(self, dL_dy: Array, k: float = 1.0) -> Array:
-        e1 = dL_dy[: self.n] * slope(self.f, self.re)
-        e2 = dL_dy[self.n : 2 * self.n] * slope(self.f, self.im)
-        gain = np.exp(self.per_unit("gamma_log"))
-        result: Array = (e1 * gain) @ self.p["Br"] + (e2 * gain) @ self.p["Bi"] + dL_dy[2 * self.n :]
+        slopes, halves = self.input_slopes(k), (dL_dy[: self.n], dL_dy[self.n : 2 * self.n])
+        result: Array = dL_dy[2 * self.n :] + sum(
+            (e * slopes[name]) @ self.p[name] for e, name in zip(halves, ("Br", "Bi"), strict=True)
+        )
         return result
+
+    def input_slopes(self, k: float = 1.0) -> Params:
+        """dy/du of each half's u = B x at this step, (n,) each, with the state before it held constant."""
+        gain = np.exp(self.per_unit("gamma_log"))
+        return {"Br": gain * slope(self.f, self.re), "Bi": gain * slope(self.f, self.im)}
 
 
 OTHERS: tuple[Any, ...] = (MinGRU, ELSTM, LRU)

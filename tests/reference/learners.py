@@ -35,9 +35,11 @@ Tree = dict[str, Array]
 
 
 class Trunk:
-    """Cell and body under one prefix; `forward` once per step, `gradient` for any cotangent of its output.
+    """Encoder, cell and body under one prefix; `forward` once per step, `gradient` for any cotangent of its output.
 
-    Without a cell (no `<prefix>.cell.*`) the body sees the observation: the memoryless control.
+    Without a cell (no `<prefix>.cell.*`) the body sees the observation, or the encoder's output: the memoryless
+    control. The encoder's gradient is that of one step: the state before the newest one is held constant
+    (math_credit.md, Encoder).
     """
 
     def __init__(self, prefix: str, p: Tree, activation: str, nonlinear: bool, credit: str = "rtrl") -> None:
@@ -48,6 +50,7 @@ class Trunk:
             cell = {k: p[f"{self.prefix}cell.{k}"] for k in self.names}
             self.cell = make_cell(cell, activation, nonlinear, credit)
         self.depth = sum(k.startswith(f"{self.prefix}layer") and k.endswith(".weight") for k in p)
+        self.encoders = sum(k.startswith(f"{self.prefix}encoder") and k.endswith(".weight") for k in p)
         self.y = self.out = np.zeros(0)
 
     def reset(self) -> None:
@@ -56,28 +59,51 @@ class Trunk:
 
     def forward(self, x: Array, periods: float = 1.0) -> Array:
         """Advances h and the traces with the current weights, by `periods` of the nominal time step."""
+        self.x, self.encoder = x, self._layers("encoder", self.encoders)
+        encoded = self.encoder.forward(x)
         if self.cell:
             self.cell.p = {k: self.p[f"{self.prefix}cell.{k}"] for k in self.names}
-            self.y = self.cell.step(x, periods)
+            self.y = self.cell.step(encoded, periods)
+            self.slopes = {} if np.iscomplexobj(self.y) else self.cell.input_slopes(periods)
         else:
-            self.y = x
+            self.y = encoded
         return self.evaluate()
 
     def evaluate(self) -> Array:
-        """Body again, from the stored recurrent state, with the current weights."""
-        layer = f"{self.prefix}layer"
-        self.body = Body([(self.p[f"{layer}{i}.weight"], self.p[f"{layer}{i}.bias"]) for i in range(self.depth)])
+        """Body again, from the stored recurrent state, with the current weights; and the encoder's layers, for their
+        gradient."""
+        self.encoder = self._layers("encoder", self.encoders)
+        self.encoder.forward(self.x)
+        self.body = self._layers("layer", self.depth)
         self.out = self.body.forward(self.y)
         return self.out
 
+    def _layers(self, name: str, count: int) -> Body:
+        at = f"{self.prefix}{name}"
+        return Body([(self.p[f"{at}{i}.weight"], self.p[f"{at}{i}.bias"]) for i in range(count)])
+
     def gradient(self, d_out: Array) -> Tree:
         layers, d_y = self.body.backward(d_out)
+        encoders, _ = self.encoder.backward(self._to_encoder(d_y)) if self.encoders else ([], None)
         grads: Tree = {}
-        for i, (weight, bias) in enumerate(layers):
-            grads[f"{self.prefix}layer{i}.weight"], grads[f"{self.prefix}layer{i}.bias"] = weight, bias
+        for name, found in (("layer", layers), ("encoder", encoders)):
+            for i, (weight, bias) in enumerate(found):
+                grads[f"{self.prefix}{name}{i}.weight"], grads[f"{self.prefix}{name}{i}.bias"] = weight, bias
         if self.cell:
             grads |= {f"{self.prefix}cell.{k}": v for k, v in self.cell.gradient(d_y).items()}
         return grads
+
+    def _to_encoder(self, d_y: Array) -> Array:
+        """The cotangent of the cell's input at this step: the slopes of its step, the weights of now."""
+        if not self.cell:
+            return d_y
+        n = len(next(iter(self.slopes.values())))
+        poles = "nu_log" in self.names
+        rest: Array = d_y[2 * n :] if "gamma_log" in self.names else np.zeros(len(self.encoder.pre[-1]))
+        for half, (name, slopes) in enumerate(self.slopes.items()):
+            own = d_y[half * n : (half + 1) * n] if poles else d_y
+            rest = rest + (own * slopes) @ self.p[f"{self.prefix}cell.{name}"]
+        return rest
 
 
 class Head:

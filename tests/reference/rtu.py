@@ -174,9 +174,14 @@ class RTU:
 
     def input_gradient(self, dL_dy: Array, k: float = 1.0) -> Array:
         """dL/dx (d,), this step only: W1^T (gam s1 e1) + W2^T (gam s2 e2)."""
-        e1, e2 = self._e(dL_dy)
-        if self.nonlinear:
-            e1, e2 = e1 * slope(self.f, self.z1), e2 * slope(self.f, self.z2)
-        gam = Coefficients.of(self.p, k).gam
-        result: Array = self.p["W1"].T @ (gam * e1) + self.p["W2"].T @ (gam * e2)
+        slopes = self.input_slopes(k)
+        result: Array = (dL_dy[: self.n] * slopes["W1"]) @ self.p["W1"] + (dL_dy[self.n :] * slopes["W2"]) @ self.p[
+            "W2"
+        ]
         return result
+
+    def input_slopes(self, k: float = 1.0) -> Params:
+        """dy/du of each half's u = W x at this step, (n,) each, with the state before it held constant."""
+        gam = Coefficients.of(self.p, k).gam
+        z1, z2 = (self.z1, self.z2) if self.nonlinear else (self.h1, self.h2)
+        return {"W1": gam * slope(self.f, z1), "W2": gam * slope(self.f, z2)}

@@ -16,6 +16,7 @@ inline void set_defaults(rtu_agent_config& c) {
   c.units = 32;
   c.layers = 1;
   c.hidden[0] = 32;
+  c.encoder_layers = 0;
   c.cell = RTU_CELL_LINEAR;
   c.credit = RTU_CREDIT_RTRL;
   c.activation = RTU_TANH;
@@ -58,6 +59,9 @@ inline bool in_range(const rtu_agent_config& c) {
   if (!within(c.layers, 0, RTU_LAYERS_MAX)) return false;
   for (int32_t i = 0; i < c.layers; ++i)
     if (!within(c.hidden[i], 1, 65536)) return false;
+  if (!within(c.encoder_layers, 0, RTU_LAYERS_MAX)) return false;
+  for (int32_t i = 0; i < c.encoder_layers; ++i)
+    if (!within(c.encoder[i], 1, 65536)) return false;
   if (!within(c.cell, 0, 5)) return false;
   if (!within(c.credit, 0, 2)) return false;
   if (!within(c.activation, 0, 2)) return false;

@@ -105,6 +105,8 @@ learners::StreamAcConfig native(const rtu_agent_config& c) {
   out.body.cell.r_min = c.r_min;
   out.body.cell.r_max = c.r_max;
   out.body.cell.max_phase = c.max_phase;
+  out.body.encoder_layers = c.encoder_layers;
+  for (int32_t i = 0; i < c.encoder_layers; ++i) out.body.encoder[i] = c.encoder[i];
   out.body.layers = c.layers;
   for (int32_t i = 0; i < c.layers; ++i) out.body.hidden[i] = c.hidden[i];
   out.body.sparsity = c.sparsity;

@@ -81,6 +81,10 @@ typedef struct rtu_agent_config {
   /* Layers after the recurrent cell, 0 to RTU_LAYERS_MAX of them, each 1 to 65536; default 32 */
   int32_t layers;
   int32_t hidden[RTU_LAYERS_MAX];
+  /* Layers before the recurrent cell, 0 to RTU_LAYERS_MAX of them, each 1 to 65536; they learn by the gradient of
+   * one step through it (docs/math_credit.md); default none */
+  int32_t encoder_layers;
+  int32_t encoder[RTU_LAYERS_MAX];
   /* Recurrent cell, one of RTU_CELL_LINEAR, RTU_CELL_NONLINEAR, RTU_CELL_MINGRU, RTU_CELL_LRU, RTU_CELL_ELSTM,
    * RTU_CELL_NONE; linear, nonlinear: recurrent trace units; none: memoryless baseline (docs/math_cells.md); default
    * RTU_CELL_LINEAR */

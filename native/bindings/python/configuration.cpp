@@ -48,6 +48,8 @@ optim::OptimizerConfig optimizer(const py::dict& d) {
 learners::NetworkConfig body(const py::dict& d) {
   learners::NetworkConfig out;
   out.cell = cell_configuration(d);
+  if (d.contains("encoder"))  // not of StreamQRC
+    for (const int width : take<std::vector<int>>(d, "encoder")) out.encoder[out.encoder_layers++] = width;
   const auto hidden = take<std::vector<int>>(d, "hidden");
   for (const int width : hidden) out.hidden[out.layers++] = width;  // at most kMaxLayers: rtu_edge.learn has checked
   out.sparsity = take<double>(d, "sparsity");

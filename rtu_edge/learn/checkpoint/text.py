@@ -52,6 +52,7 @@ _BEFORE = {"observation_bound": 0.0}
 # another, so that the version before reads the learners that it knows.
 _SINCE = {
     "credit": "rtrl",
+    "encoder": [],
     "previous_action": False,
     "previous_reward": False,
     "exploration_correlation": 0.0,
