@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 import rtu_edge as rtu
+from rtu_edge.learn import low_phase
 
 __all__ = ["INTENTIONAL", "MemoryChain", "main", "observations", "train"]
 
@@ -31,6 +32,8 @@ __all__ = ["INTENTIONAL", "MemoryChain", "main", "observations", "train"]
 INTENTIONAL = {"optimizer": "intentional", "step_size": 0.1, "gamma": 0.999, "max_phase": 0.06, "r_min": 0.9}
 # Steps for StreamQRC, which has no step size that fits every task.
 SGD = {"step_size": 1e-2, "h_step_size": 1e-3}
+# The arguments of low_phase() that a start takes.
+STARTS = {None: (), "coherent": ("r_min", "max_phase"), "phase": ("max_phase",), "retention": ("r_min",)}
 RULES: dict[str, dict[str, Any]] = {"default": {}, "intentional": INTENTIONAL, "sgd": SGD}
 
 
@@ -107,6 +110,8 @@ def _table(rows: list[dict[str, Any]]) -> str:
 @click.option("--learner", type=click.Choice(["StreamQ", "StreamSARSA", "StreamQRC"]), default="StreamQ",
               help="Class of the learner.")  # fmt: skip
 @click.option("--rule", type=click.Choice(list(RULES)), default="default", help="Settings of the learner.")
+@click.option("--start", type=click.Choice(["coherent", "phase", "retention"]),
+              help="Start of the poles: low_phase() of the length, or half of it.")  # fmt: skip
 @click.option("--credit", "credits", type=click.Choice(["rtrl", "tbptt1", "frozen"]), multiple=True,
               default=("rtrl", "tbptt1", "frozen"), help="How the recurrent cell learns.")  # fmt: skip
 @click.option("--cell", default="linear", help="Recurrent cell.")
@@ -116,8 +121,8 @@ def _table(rows: list[dict[str, Any]]) -> str:
 @click.option("--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processes at the same time.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the scores to this file, as JSON.")
 def main(
-    lengths: tuple[int, ...], decays: tuple[float, ...], learner: str, rule: str, credits: tuple[str, ...], cell: str,
-    seeds: int, first_seed: int, steps: int, jobs: int, out: Path | None,
+    lengths: tuple[int, ...], decays: tuple[float, ...], learner: str, rule: str, start: str | None,
+    credits: tuple[str, ...], cell: str, seeds: int, first_seed: int, steps: int, jobs: int, out: Path | None,
 ) -> None:  # fmt: skip
     """Learners of action values on MemoryChain: the share of seeds that solve it."""
     rows: list[dict[str, Any]] = []
@@ -126,9 +131,10 @@ def main(
             for decay in decays:
                 for credit in credits:
                     given = {"trace_decay": decay, "credit": credit, "cell": cell}
-                    given |= RULES[rule]
+                    given |= {**RULES[rule], **{k: v for k, v in low_phase(length).items() if k in STARTS[start]}}
                     tasks = [(length, seed, steps, given, learner) for seed in range(first_seed, first_seed + seeds)]
-                    name = f"{'' if learner == 'StreamQ' else learner + ', '}{rule}, {cell}, {credit}"
+                    parts = [learner] if learner != "StreamQ" else []
+                    name = ", ".join([*parts, rule, cell, credit, *([start] if start else [])])
                     rows.append({"length": length, "trace_decay": decay, "learner": name,
                                  "scores": pool.map(_train, tasks, chunksize=1)})  # fmt: skip
                     click.echo(_table(rows[-1:]).splitlines()[1] if len(rows) > 1 else _table(rows))

@@ -9,8 +9,8 @@ namespace rtu::learners {
 
 // ---- cotangents -----------------------------------------------------------------------------------------------------
 
-// Cotangents `above` of layer l's output, of `count` kinds from first on, enter its own, and reach the layer's input, in
-// net.scratch, with `down`.
+// Cotangents `above` of layer l's output, of `count` kinds from first on, enter its own, and reach the layer's input,
+// in net.scratch, with `down`.
 template <class T>
 void backward_layer(const Network<T>& net, int32_t l, T* const* above, int32_t first, int32_t count, bool down) {
   const Layer<T>& layer = net.layer[l];
