@@ -222,6 +222,30 @@ def test_truncation_bootstraps_and_termination_does_not() -> None:
     assert values[True] < 5
 
 
+@pytest.mark.parametrize("end", ["terminated", "truncated"])
+@pytest.mark.parametrize("cls", [rtu.StreamQ, rtu.StreamSARSA, rtu.StreamQRC])
+def test_slip_an_episode_leaves_nothing_to_the_next(cls: Any, end: str) -> None:
+    """Published code keeps eligibilities where an episode was cut by a time limit. After either end the next episode
+    starts with state, traces, eligibilities and y at 0: its moves are those of a learner that begins with it."""
+    settings: dict[str, Any] = {"normalize_observation": False, "scale_reward": False, "epsilon_start": 0.0}
+    settings |= {"epsilon_end": 0.0, "units": 4, "hidden": 3, "step_size": 1e-2, "seed": 3}
+    settings |= {"h_step_size": 1e-2} if cls is rtu.StreamQRC else {"optimizer": "sgd"}
+    agent = cls(2, 2, dtype="float64", **settings)
+    rng = np.random.default_rng(4)
+    agent.reset(rng.standard_normal(2))
+    for t in range(9):
+        agent.step(rng.standard_normal(2), 1.0, **{end: t == 8})
+    fresh = cls(2, 2, dtype="float64", **settings)
+    fresh.load_parameters(agent.parameters)
+    x = rng.standard_normal((6, 2))
+    for learner in (agent, fresh):
+        learner.reset(x[0])
+        for row in x[1:]:
+            learner.step(row, -1.0)
+    for name, value in fresh.parameters.items():
+        np.testing.assert_array_equal(agent.parameters[name], value, err_msg=name)
+
+
 def test_without_h_it_is_stream_q() -> None:
     """h of 0 that does not learn: no correction, to the bit of a step whose weights wait for nothing."""
     settings: dict[str, Any] = {"units": 6, "hidden": 5, "step_size": 1e-3, "epsilon_start": 0.3, "seed": 2}

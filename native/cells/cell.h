@@ -91,17 +91,6 @@ constexpr kernels::TraceForm trace_form(const Cell<T>& cell) {
   return is_linear(cell.config.kind) ? kernels::TraceForm::kComplex : kernels::TraceForm::kFour;
 }
 
-// d output / d unit[q][p] contracted with e1, e2 (G, P), from the traces as they are.
-template <class T>
-T unit_gradient(const Cell<T>& cell, int32_t q, int32_t p, const T* e1, const T* e2) {
-  if (cell.config.gated()) return e1[p] * cell.unit_trace[q][p];
-  const T* const re[] = {cell.traces.N1, cell.traces.T1, cell.G1};
-  const T* const im[] = {cell.traces.N2, cell.traces.T2, cell.G2};
-  T sum = T(0);
-  for (int32_t at = p; at < unit_vector_size(cell); at += cell.poles) sum += e1[at] * re[q][at] + e2[at] * im[q][at];
-  return sum;
-}
-
 // Moves the parameters by scale times the gradient whose cotangent is e1, e2, contracted with the traces as they are.
 // keep multiplies the weights first; the parameters of poles and units stay (docs/math_action_values.md). For a cell
 // that learns.
@@ -109,12 +98,15 @@ template <class T>
 void descend(const Cell<T>& cell, T keep, T scale, const T* e1, const T* e2) {
   for (int32_t s = 0; s < cell.config.sets; ++s) cell.unwritten[s] *= keep;
   cell.kernels->descend(cell.block, trace_form(cell), keep, scale, e1, e2);
+  const T* const re[] = {cell.traces.N1, cell.traces.T1, cell.G1};
+  const T* const im[] = {cell.traces.N2, cell.traces.T2, cell.G2};
+  const bool gated = cell.config.gated();
+  T* before = cell.y1;  // used as scratch memory between two forward passes
   for (int32_t q = 0; q < cell.unit_count; ++q) {
-    for (int32_t p = 0; p < cell.config.poles; ++p) {
-      const T before = cell.unit[q][p], after = before + scale * unit_gradient(cell, q, p, e1, e2);
-      const T most = before > T(kernels::kMaxThetaLog) ? before : T(kernels::kMaxThetaLog);
-      cell.unit[q][p] = is_phase(cell, q) && after > most ? most : after;
-    }
+    if (is_phase(cell, q)) memcpy(before, cell.unit[q], static_cast<size_t>(cell.poles) * sizeof(T));
+    cell.kernels->descend_units(cell.poles, cell.config.units_per_pole, scale, e1, e2,
+                                gated ? cell.unit_trace[q] : re[q], gated ? nullptr : im[q], cell.unit[q]);
+    if (is_phase(cell, q)) cell.kernels->hold_phase(cell.poles, before, cell.unit[q]);
   }
 }
 

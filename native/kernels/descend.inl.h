@@ -1,4 +1,4 @@
-// A step of the weights of a recurrent block along a gradient that no eligibility keeps. Letters: kernels.h.
+// Steps of weights along a gradient that no eligibility keeps. Letters: kernels.h.
 #pragma once
 
 #include "native/kernels/kernels.h"
@@ -52,6 +52,61 @@ void descend(const Block<T>& block, TraceForm form, T keep, T scale, const T* e1
     descend_as<T, V, TraceForm::kFour>(block, keep, scale, e1, e2);
   else
     descend_as<T, V, TraceForm::kReal>(block, keep, scale, e1, e2);
+}
+
+template <class T, int V>
+void descend_units(int32_t poles, int32_t units_per_pole, T scale, const T* e1, const T* e2, const T* re, const T* im,
+                   T* w) {
+  typedef Lanes<T, V> L;
+  typedef Vec<T, V> F;
+  for (int32_t p = 0; p < poles; p += V) {
+    F sum = L::all(T(0));
+    for (int32_t at = p; at < poles * units_per_pole; at += poles) {
+      sum += L::load(e1 + at) * L::load(re + at);
+      if (im != nullptr) sum += L::load(e2 + at) * L::load(im + at);
+    }
+    L::store(w + p, L::load(w + p) + scale * sum);
+  }
+}
+
+template <class T, int V, int R, bool Both>
+RTU_INLINE void dense_descend_rows(int32_t stride, T keep, const T* c, const T* x, const T* d, const T* y, T* w) {
+  typedef Lanes<T, V> L;
+  typedef Vec<T, V> F;
+  F first[R], second[R] = {};
+  for (int r = 0; r < R; ++r) {
+    first[r] = L::all(c[r]);
+    if constexpr (Both) second[r] = L::all(d[r]);
+  }
+  for (int32_t j = 0; j < stride; j += V) {
+    const F input = L::load(x + j);
+    F other = input;
+    if constexpr (Both) other = L::load(y + j);
+    for (int r = 0; r < R; ++r) {
+      T* at = w + static_cast<int64_t>(r) * stride + j;
+      F next = keep * L::load(at) + first[r] * input;
+      if constexpr (Both) next += second[r] * other;
+      L::store(at, next);
+    }
+  }
+}
+
+template <class T, int V, bool Both>
+void dense_descend_of(int32_t rows, int32_t stride, T keep, const T* c, const T* x, const T* d, const T* y, T* w) {
+  constexpr int R = 4;
+  int32_t i = 0;
+  for (; i + R <= rows; i += R)
+    dense_descend_rows<T, V, R, Both>(stride, keep, c + i, x, Both ? d + i : nullptr, y,
+                                      w + static_cast<int64_t>(i) * stride);
+  for (; i < rows; ++i)
+    dense_descend_rows<T, V, 1, Both>(stride, keep, c + i, x, Both ? d + i : nullptr, y,
+                                      w + static_cast<int64_t>(i) * stride);
+}
+
+template <class T, int V>
+void dense_descend(int32_t rows, int32_t stride, T keep, const T* c, const T* x, const T* d, const T* y, T* w) {
+  const auto pass = d != nullptr ? dense_descend_of<T, V, true> : dense_descend_of<T, V, false>;
+  pass(rows, stride, keep, c, x, d, y, w);
 }
 
 }  // namespace

@@ -238,6 +238,11 @@ struct Kernels {
 
   // W <- keep W + scale (contraction of e1, e2 with the traces, which stay as they are). e2 is not read for kReal.
   void (*descend)(const Block<T>& block, TraceForm form, T keep, T scale, const T* e1, const T* e2);
+  // The same for a parameter of poles or units: w <- w + scale sum (e1 re + e2 im); im null: sum e1 re.
+  void (*descend_units)(int32_t poles, int32_t units_per_pole, T scale, const T* e1, const T* e2, const T* re,
+                        const T* im, T* w);
+  // And for a dense layer: W <- keep W + c x^T + d y^T; d null: without the last term.
+  void (*dense_descend)(int32_t rows, int32_t stride, T keep, const T* c, const T* x, const T* d, const T* y, T* w);
 };
 
 // The coefficients are compiled apart (transform_*.cpp), without contraction: every instruction set gives the same

@@ -43,7 +43,9 @@ constexpr rtu::kernels::Kernels<T> make_table(const char* name, rtu::kernels::Co
           learn_gated<T, V>,
           learn_gates<T, V>,
           online<T, V>,
-          descend<T, V>};
+          descend<T, V>,
+          descend_units<T, V>,
+          dense_descend<T, V>};
 }
 
 }  // namespace

@@ -28,28 +28,59 @@ constexpr int32_t kOfLast = 0, kOfNewest = 1, kOfGreedy = 2;
 
 // ---- one network ----------------------------------------------------------------------------------------------------
 
+// A kind of cotangents, and what multiplies their gradient in each parameter group.
+struct Share {
+  int32_t kind;
+  double recurrent, body, head;
+};
+
+// Weights and biases of a layer: w <- keep w + a c x^T + b d y^T; d null: without the last term, room_d is not used.
 template <class T>
-void descend_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, T keep, T scale, const T* cotangent,
-                   const T* input, T* scaled) {
-  for (int32_t i = 0; i < dense.rows; ++i) scaled[i] = scale * cotangent[i];
-  (void)kernel.dense_learn(dense.rows, dense.stride, keep, scaled, input, dense.w);
-  for (int32_t i = 0; i < dense.rows; ++i) dense.b[i] = keep * dense.b[i] + scaled[i];
+void descend_dense(const kernels::Kernels<T>& kernel, const Dense<T>& dense, T keep, T a, const T* c, const T* x, T b,
+                   const T* d, const T* y, T* room_c, T* room_d) {
+  for (int32_t i = 0; i < dense.rows; ++i) {
+    room_c[i] = a * c[i];
+    dense.b[i] = keep * dense.b[i] + room_c[i];
+  }
+  for (int32_t i = 0; i < dense.rows && d != nullptr; ++i) {
+    room_d[i] = b * d[i];
+    dense.b[i] += room_d[i];
+  }
+  kernel.dense_descend(dense.rows, dense.stride, keep, room_c, x, d == nullptr ? nullptr : room_d, y, dense.w);
 }
 
-// Moves the weights of a network of one head by scale (of each parameter group) times the gradient of the cotangents of
-// one kind, with the inputs that keep_inputs() kept and the traces as they are. keep multiplies the weights first.
+// The cell of a network moves along the gradient of one kind of cotangents, with the traces as they are.
 template <class T>
-void descend(const Network<T>& net, int32_t kind, double keep, const double (&scale)[3]) {
-  const T shrink = static_cast<T>(keep), of_body = static_cast<T>(scale[1]);
-  T scaled[kMaxActions];
-  if (net.config.cell.learns() && (keep != 1.0 || scale[0] != 0.0))
-    cells::descend(net.cell, shrink, static_cast<T>(scale[0]), net.e1[kind], net.e2[kind]);
-  for (int l = 0; l < net.config.layers && (keep != 1.0 || scale[1] != 0.0); ++l)
-    descend_dense(*net.kernels, net.layer[l].dense, shrink, of_body, net.layer[l].cot[kind], net.layer[l].input,
-                  net.scratch[0]);
-  if (keep != 1.0 || scale[2] != 0.0)
-    descend_dense(*net.kernels, net.head[0].dense, shrink, static_cast<T>(scale[2]), net.head[0].cot[kind],
-                  net.head[0].input, scaled);
+void descend_cell(const Network<T>& net, double keep, const Share& share) {
+  if (!net.config.cell.learns() || (keep == 1.0 && share.recurrent == 0.0)) return;
+  cells::descend(net.cell, static_cast<T>(keep), static_cast<T>(share.recurrent), net.e1[share.kind],
+                 net.e2[share.kind]);
+}
+
+// Layers and head: along the gradient of the kept cotangents, with the inputs kept for them, and along that of the
+// newest ones, with the present inputs (null: without). features: the cell's output.
+template <class T>
+void descend_layers(const Network<T>& net, double keep, const Share& last, const Share* newest, const T* features) {
+  const kernels::Kernels<T>& kernel = *net.kernels;
+  T room_c[kMaxActions], room_d[kMaxActions];
+  const T* x = net.scratch[1];  // padded by zeros: the lanes beyond the features of a cell with gates are not 0
+  if (newest != nullptr) {
+    const int32_t n = net.config.features();
+    memcpy(net.scratch[1], features, static_cast<size_t>(n) * sizeof(T));
+    cells::zero(net.scratch[1] + n, round_up(kernel, n) - n);
+  }
+  for (int l = 0; l <= net.config.layers; ++l) {
+    const bool top = l == net.config.layers;
+    const Dense<T>& dense = top ? net.head[0].dense : net.layer[l].dense;
+    T* const* cot = top ? net.head[0].cot : net.layer[l].cot;
+    const double a = top ? last.head : last.body, b = newest == nullptr ? 0.0 : top ? newest->head : newest->body;
+    if (keep != 1.0 || a != 0.0 || b != 0.0)
+      descend_dense(kernel, dense, static_cast<T>(keep), static_cast<T>(a), cot[last.kind],
+                    top ? net.head[0].input : net.layer[l].input, static_cast<T>(b),
+                    b == 0.0 ? nullptr : cot[newest->kind], x, top ? room_c : net.scratch[0],
+                    top ? room_d : net.scratch[2]);
+    if (!top) x = net.layer[l].y;
+  }
 }
 
 // The cotangents of one kind become the kept ones; the inputs are kept too.
@@ -131,23 +162,25 @@ template <class T>
 void update_corrected(const StreamAc<T>& agent, T best, bool first, bool ours, bool moves, bool terminated, double rate,
                       T (*norm)[kMaxSets]) {
   const Network<T>&q = agent.net[0], &h = agent.net[1];
-  const int32_t kind = find_cotangents(agent, best);
   const double a_q = rate * agent.config.critic.optimizer.step_size,
-               a_h = rate * agent.config.actor.optimizer.step_size;
-  double sums[3] = {}, shares[3];
-  if (!first) sum_predictions(agent, ours, sums);
+               a_h = rate * agent.config.actor.optimizer.step_size, gamma = agent.config.gamma;
+  const double* sum = agent.correction + kSumRecurrent;
+  double before[3] = {};
+  const int32_t kind = find_cotangents(agent, best);
+  if (!first) sum_predictions(agent, ours, before);
+  const Share last{kOfLast, a_q * before[0], a_q * before[1], a_q * before[2]};
+  const double to = terminated ? 0.0 : -a_q * gamma;
+  const Share ahead{kind, to * sum[0], to * sum[1], to * sum[2]};
   if (moves) {
-    for (double& sum : sums) sum *= a_q;
-    descend(q, kOfLast, 1.0, sums);
-    for (double& share : shares) share = -a_h * agent.correction[kPrediction];
-    descend(h, kOfLast, 1.0 - a_h * agent.config.values.beta, shares);
+    descend_cell(q, 1.0, last);
+    descend_layers(q, 1.0, last, &ahead, features_of(q));
+    const double down = -a_h * agent.correction[kPrediction], keep = 1.0 - a_h * agent.config.values.beta;
+    const Share of_h{kOfLast, down, down, down};
+    descend_cell(h, keep, of_h);
+    descend_layers(h, keep, of_h, nullptr, features_of(h));
   }
   for (int i = 0; i < 2; ++i) update(agent.net[i], false, norm[i]);
-  keep_inputs(q, features_of(q));
-  if (moves && !terminated) {
-    for (uint32_t i = 0; i < 3; ++i) shares[i] = -a_q * agent.config.gamma * agent.correction[kSumRecurrent + i];
-    descend(q, kind, 1.0, shares);
-  }
+  if (moves) descend_cell(q, 1.0, ahead);
   if (agent.config.recompute) return;
   for (int i = 0; i < 2; ++i) keep_kind(agent.net[i], kOfNewest, features_of(agent.net[i]));
   agent.correction[kPrediction] = prediction_of(agent, agent.action);

@@ -28,6 +28,8 @@ class Timing {
     keep<&Table::step_sgd, kRecurrent>();
     keep<&Table::learn_gated, kRecurrent>();
     keep<&Table::descend, kRecurrent>();
+    keep<&Table::descend_units, kUnits>();
+    keep<&Table::dense_descend, kDense>();
     keep<&Table::coefficients, kCoefficients>();
     keep<&Table::state, kUnits>();
     keep<&Table::learn_units, kUnits>();

@@ -14,7 +14,7 @@ namespace every {
 using namespace rtu;
 using core::Status;
 
-constexpr int kAgents = 9;
+constexpr int kAgents = 12;  // from 9 on: action values, by each rule
 constexpr int kBanks = 3;
 constexpr int kInputs = 3;
 constexpr int kActions = 2;
@@ -56,6 +56,11 @@ constexpr learners::StreamAcConfig agent_config(int variant) {
   out.actor = out.critic = head(variant);
   out.shared_body = variant >= 3;
   out.recompute = variant == 2;
+  if (variant < 9) return out;
+  out.policy.discrete = true;
+  out.shared_body = false;
+  out.values.rule = static_cast<learners::ValueRule>(variant - 8);
+  if (out.values.corrects()) out.actor.optimizer.rule = out.critic.optimizer.rule = optim::Rule::kSgd;
   return out;
 }
 
