@@ -52,6 +52,28 @@ def errors(isi: int, distractors: int, seed: int, steps: int) -> dict[str, Array
     return {name: np.array([((v - g)[w] ** 2).mean() for w in windows]) for name, v in values.items()}
 
 
+def bank_ratios(isi: int, distractors: int, seed: int, steps: int, horizons: tuple[int, ...]) -> list[float]:
+    """(heads,) error over the floor of its own gamma in the last tenth, of each head of a bank that predicts the pulse
+    over these horizons in steps."""
+    x = task.stream(np.random.default_rng(seed), steps, isi, distractors)
+    bank = rtu.TDBank.for_horizon(x.shape[1], horizons, 1.0, seed)
+    values = np.concatenate(
+        [
+            bank.run(x[t : t + 50_000], np.repeat(x[t : t + 50_000, :1], len(horizons), 1))
+            for t in range(0, steps, 50_000)
+        ]
+    )
+    last = slice(int(0.9 * steps), steps - 10 * max(isi, *horizons))
+    found = []
+    for head, horizon in enumerate(horizons):
+        g, best = (
+            f(x[:, 0], 1 - 1 / horizon) if f is task.returns else f(x, isi, 1 - 1 / horizon)
+            for f in (task.returns, task.best_prediction)
+        )
+        found.append(float(((values[:, head] - g)[last] ** 2).mean() / ((best - g)[last] ** 2).mean()))
+    return found
+
+
 def interquartile_mean(values: Array) -> float:
     """Mean of the middle half."""
     ordered = np.sort(values)
@@ -97,13 +119,27 @@ def chart(path: Path, curves: dict[int, dict[str, Array]], steps: int) -> None:
     path.write_text("\n".join(line.rstrip() for line in path.read_text().splitlines()) + "\n")
 
 
+def print_bank(horizons: tuple[int, ...], steps: int, seeds: int) -> None:
+    """Mean over the seeds, and the worst of them, of each head on each gap with ten distractors."""
+    click.echo("| gap | " + " | ".join(f"head of {horizon}" for horizon in horizons) + " |")
+    click.echo("|---" * (len(horizons) + 1) + "|")
+    for gap in horizons:
+        found = np.array([bank_ratios(gap, 10, seed, steps, horizons) for seed in range(seeds)])
+        cells = (f"{mean:.2f}x ({worst:.2f}x)" for mean, worst in zip(found.mean(0), found.max(0), strict=True))
+        click.echo(f"| {gap} | {' | '.join(cells)} |")
+
+
 @click.command()
 @click.option("--isi", multiple=True, default=[10, 20, 40, 80], show_default=True, help="Steps from cue to outcome.")
 @click.option("--steps", default=2_000_000, show_default=True)
 @click.option("--seeds", default=10, show_default=True, help="Seeds 0 to SEEDS - 1.")
+@click.option("--bank", is_flag=True, help="The heads of a TDBank over all gaps as horizons, alone.")
 @click.option("--chart", "picture", type=click.Path(path_type=Path), help="Draws the learning curves, as SVG.")
-def main(isi: tuple[int, ...], steps: int, seeds: int, picture: Path | None) -> None:
+def main(isi: tuple[int, ...], steps: int, seeds: int, bank: bool, picture: Path | None) -> None:
     """Print the tables, in Markdown."""
+    if bank:
+        print_bank(isi, steps, seeds)
+        return
     bounds = ["| gap | zero | constant | memoryless | floor |", "|---|---|---|---|---|"]
     table = [f"| gap | distractors | {' | '.join(PREDICTORS)} | worst seed |", "|---|---|---|---|---|---|"]
     curves = {}

@@ -240,14 +240,18 @@ def test_a_predictor_with_a_scaled_cumulant_is_its_oracle(rule: str) -> None:
 
 
 def test_horizons_give_what_the_predictor_has() -> None:
-    """One horizon: every setting that both classes have; several: poles from the shortest to the longest."""
+    """One horizon: the predictor's settings, but for half the step size and poles of three horizons; several: poles
+    from the shortest to the longest."""
     one, single = rtu.TDBank.for_horizon(3, 0.4, 0.01).config, rtu.TDPredictor.for_horizon(3, 0.4, 0.01).config
-    shared = (one.keys() & single.keys()) - {"kind", "trace_decay"}
+    assert one["step_size"] == pytest.approx(single["step_size"] / 2) and one["r_max"] == pytest.approx(
+        np.exp(-0.3 / 40)
+    )
+    shared = (one.keys() & single.keys()) - {"kind", "trace_decay", "step_size", "r_max"}
     assert {k: (one[k], single[k]) for k in shared if one[k] != single[k]} == {}
     assert one["gammas"] == [single["gamma"]] and one["trace_decay"] == [single["trace_decay"]["head"]]
     many = rtu.TDBank.for_horizon(3, (0.8, 0.05, 0.4), 0.01, units=8, seed=2).config
     assert np.allclose(many["gammas"], [1 - 1 / 80, 1 - 1 / 5, 1 - 1 / 40])
-    assert np.allclose([many["r_min"], many["r_max"]], [np.exp(-2 / 5), np.exp(-0.1 / 80)])
+    assert np.allclose([many["r_min"], many["r_max"]], [np.exp(-2 / 5), np.exp(-0.3 / 80)])
     assert many["max_phase"] == pytest.approx(2 * np.pi / 5) and (many["units"], many["seed"]) == (8, 2)
     assert rtu.TDBank.for_horizon(3, 0.4, 0.01, optimizer="obgd").config["step_size"] == 1.0
 

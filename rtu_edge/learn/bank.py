@@ -106,12 +106,13 @@ class TDBank(Learner):
         >>> import rtu_edge as rtu
         >>> bank = rtu.TDBank.for_horizon(observation_size=2, horizon_s=(0.1, 0.2, 0.4, 0.8), period_s=0.01)
         >>> bank.config["gammas"], round(bank.config["r_max"], 4)
-        ([0.9, 0.95, 0.975, 0.9875], 0.9988)
+        ([0.9, 0.95, 0.975, 0.9875], 0.9963)
 
         With H = horizon_s / period_s of a head, its gamma is 1 - 1/H and its trace_decay exp(-1/H). The initial poles
-        have time constants from half the shortest horizon to ten times the longest, r_min = exp(-2/H) and r_max =
-        exp(-0.1/H), and rotate at most once in the shortest, max_phase = 2 pi/H. The rest is that of
-        TDPredictor.for_horizon(). `config` of the bank names every setting.
+        have time constants from half the shortest horizon to three times the longest, r_min = exp(-2/H) and r_max =
+        exp(-0.3/H), and rotate at most once in the shortest, max_phase = 2 pi/H. The rest is that of
+        TDPredictor.for_horizon() for the longest, with half the step size: the errors of all heads move one body.
+        `config` of the bank names every setting.
 
         Args:
             observation_size: d, 1 or more.

@@ -58,7 +58,9 @@ def bank(horizon_s: float | Sequence[float], period_s: float) -> dict[str, Any]:
     one = len(each) == 1
     steps = [_periods(s, period_s, 1e5, "horizon_s" if one else f"horizon_s[{k}]") for k, s in enumerate(each)]
     decays = {"gammas": [1 - 1 / n for n in steps], "trace_decay": [math.exp(-1 / n) for n in steps]}
-    return {**_network(min(steps), max(steps)), **decays}
+    longest = max(steps)
+    slower = {"step_size": 1.5e-4 * min(1.0, math.sqrt(80.0 / longest)), "r_max": math.exp(-0.3 / longest)}
+    return {**_network(min(steps), longest), **slower, **decays}
 
 
 def low_phase(lag: int, least: float = 0.9) -> dict[str, Any]:

@@ -37,11 +37,12 @@ def returns(cumulant: Array, gamma: float) -> Array:
     return g
 
 
-def best_prediction(x: Array, isi: int) -> Array:
-    """(steps,): the best function of all past observations: a function of the time since the last onset."""
-    now = np.arange(len(x))
+def best_prediction(x: Array, isi: int, gamma: float | None = None) -> Array:
+    """(steps,): the best function of all past observations: a function of the time since the last onset, and of which
+    of the two it was. gamma: 1 - 1/isi unless given."""
+    now, g = np.arange(len(x)), returns(x[:, 0], 1 - 1 / isi if gamma is None else gamma)
     us_at, cs_at = (np.maximum.accumulate(np.where(np.diff(x[:, k], prepend=0) > 0, now, -1)) for k in (0, 1))
-    return _mean_of_each(np.where(cs_at > us_at, cs_at - now - 1, now - us_at), returns(x[:, 0], 1 - 1 / isi))
+    return _mean_of_each(np.where(cs_at > us_at, cs_at - now - 1, now - us_at), g)
 
 
 def _mean_of_each(kinds: Array, values: Array) -> Array:
