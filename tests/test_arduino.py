@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from qemu import Host
-from toolchain import BUILD, ROOT, locked
+from toolchain import BUILD, ROOT, locked, run, tool
 
 from rtu_edge._base.version import __version__
 from rtu_edge.device import protocol
@@ -86,3 +86,16 @@ def test_each_example_compiles(arduino: object, tmp_path: Path) -> None:
     with locked(BUILD / "tests-arduino") as out:
         for example in arduino.EXAMPLES:  # type: ignore[attr-defined]
             assert arduino.build("mega2560", example, library, out).is_file()  # type: ignore[attr-defined]
+
+
+def test_the_library_compiles_for_a_32_bit_processor(arduino: object, tmp_path: Path) -> None:
+    """A Cortex-M4, with warnings as errors, against the declarations that the library takes from a core: neither Debian
+    nor PyPI has a 32-bit core.
+    """
+    library = arduino.pack(tmp_path) / "src"  # type: ignore[attr-defined]
+    flags = ["-mcpu=cortex-m4", "-mthumb", "-Os", "-Wall", "-Wextra", "-Werror", f"-I{library}", "-ffreestanding"]
+    flags += [f"-I{ROOT / 'tests' / 'firmware' / 'arduino'}", "-c", "-o", str(tmp_path / "made.o")]
+    for path in sorted(library.rglob("*.c")):
+        run(tool("arm-none-eabi-gcc"), "-std=gnu11", *flags, path)
+    for path in sorted(library.rglob("*.cpp")):
+        run(tool("arm-none-eabi-g++"), "-std=gnu++11", "-fno-exceptions", "-fno-rtti", *flags, path)

@@ -132,7 +132,7 @@ static void wait_for_host(void) {
   struct pollfd line = {.fd = line_fd, .events = POLLIN};
   if (!state_sent) return;
   state_sent = 0;
-  answers = poll(&line, 1, answers ? 3000 : 20) == 1;
+  answers = poll(&line, 1, answers ? 700 : 20) == 1;
 }
 
 int main(int argc, char** argv) {
