@@ -71,11 +71,7 @@ void tl_port_interrupt(void) {
         sending = false;
         pump();
     }
-    if (TIMER_COMPARE_1 != 0) {
-        TIMER_COMPARE_1 = 0;
-        TIMER_CAPTURE_2 = 1; /* from now on: a time that has passed would come again after 71 minutes */
-        TIMER_CC_1 = TIMER_CC_2 + PERIOD_US;
-    }
+    TIMER_COMPARE_1 = 0; /* it has woken the processor, and need do no more */
 }
 
 void tl_port_start(void) {
@@ -110,7 +106,24 @@ uint64_t tl_port_now_us(void) {
     return (uint64_t)now_high << 32 | low;
 }
 
-void tl_port_wait(void) { tl_cortex_wait(); }
+/* The next interrupt of the timer, a period from now. A time that has passed while it was being set, as may happen
+ * in an emulator on a busy host, would come again after 71 minutes only. */
+static void next_tick(void) {
+    do {
+        TIMER_CAPTURE_2 = 1;
+        const uint32_t begin = TIMER_CC_2;
+        TIMER_CC_1 = begin + PERIOD_US;
+        TIMER_CAPTURE_2 = 1;
+        if (TIMER_CC_2 - begin < PERIOD_US) return;
+    } while (TIMER_COMPARE_1 == 0);
+}
+
+void tl_port_wait(void) {
+    tl_cortex_mask();
+    next_tick();
+    if (tl_ring_empty(&tl_port_rx)) __asm__ volatile("dsb\n\twfi" ::: "memory");
+    tl_cortex_unmask();
+}
 
 void tl_port_feed(void) { WDT_RELOAD_0 = 0x6E524635u; }
 
