@@ -86,6 +86,7 @@ def test_names_of_the_package() -> None:
         "OnlineRegressor",
         "load",
         "footprint",
+        "export_c",
         "export_onnx",
         "verify_onnx",
     ):

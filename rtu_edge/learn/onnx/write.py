@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from rtu_edge.learn.onnx.form import AXES_AS_INPUT, Form, int8_of
 
-__all__ = ["VALUES", "Agent", "Graph", "Shape", "policy"]
+__all__ = ["CELL_WEIGHTS", "GATED", "VALUES", "Agent", "Graph", "Shape", "policy"]
 
 LAYER_NORM_EPS = 1e-5
 LEAK = 0.01
@@ -141,7 +141,14 @@ def _activated(graph: Graph, x: str, activation: str, output: str) -> str:
 
 
 # The two weight matrices of each cell, and its parameters per pole or unit.
-_WEIGHTS = {"mingru": ("Wu", "Wh"), "lru": ("Br", "Bi"), "elstm": ("Z", "F")}
+CELL_WEIGHTS = {
+    "linear": ("W1", "W2"),
+    "nonlinear": ("W1", "W2"),
+    "mingru": ("Wu", "Wh"),
+    "lru": ("Br", "Bi"),
+    "elstm": ("Z", "F"),
+}
+GATED = ("mingru", "elstm")
 _UNITS = {
     "mingru": ("bu", "bh"),
     "lru": ("nu_log", "theta_log", "gamma_log"),
@@ -188,7 +195,7 @@ def _gated(graph: Graph, x: str, cell: Mapping[str, Array], kind: str, activatio
 def _recurrent(graph: Graph, x: str, cell: Mapping[str, Array], kind: str, activation: str) -> str:
     """One step of the unit (math.md, 1): z1 = g h1 - phi h2 + gam W1 x, z2 = g h2 + phi h1 + gam W2 x; the LRU has its
     own gain, and its input follows its output (math_cells.md, 2)."""
-    nonlinear, weights = kind == "nonlinear", _WEIGHTS.get(kind, ("W1", "W2"))
+    nonlinear, weights = kind == "nonlinear", CELL_WEIGHTS[kind]
     units = cell[weights[0]].shape[0]
     members, rest = divmod(units, cell["nu_log"].shape[0])
     if rest:
@@ -277,9 +284,9 @@ def policy(graph: Graph, agent: Agent, form: Form) -> Shape:
     x = _layers(graph, x, f"{body}.encoder", parameters)
     units = 0
     kind = config.get("cell", "linear")
-    gated = kind in ("mingru", "elstm")
+    gated = kind in GATED
     if kind != "none":
-        weights = _WEIGHTS.get(kind, ("W1", "W2"))
+        weights = CELL_WEIGHTS[kind]
         names = (*_UNITS.get(kind, ("nu_log", "theta_log")), *weights)
         cell = {name: parameters[f"{body}.cell.{name}"] for name in names}
         units = int(cell[weights[0]].shape[0])
