@@ -96,7 +96,7 @@ def test_1000_steps_are_the_agents(given, tmp_path):
         last = wanted
 
 
-@pytest.mark.parametrize("learner", [rtu.StreamQ, rtu.StreamSARSA])
+@pytest.mark.parametrize("learner", [rtu.StreamQ, rtu.StreamSARSA, rtu.StreamQRC])
 def test_action_values_choose_the_same(learner, tmp_path):
     assert built(trained(learner, n_actions=4), tmp_path).compare() == 0.0
 

@@ -313,7 +313,7 @@ def export_c(agent: Any, path: str | os.PathLike[str], *, name: str = "policy") 
     """Write an agent's policy as one C99 file with test vectors: predict(observation, deterministic=True).
 
     Args:
-        agent: a StreamAC, StreamQ or StreamSARSA.
+        agent: a StreamAC, StreamQ, StreamSARSA or StreamQRC.
         path: the file, written atomically.
         name: prefix of its names in C.
 
