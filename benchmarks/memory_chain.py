@@ -31,7 +31,7 @@ __all__ = ["INTENTIONAL", "MemoryChain", "main", "observations", "train"]
 # The settings for chains of 256: each step removes a tenth of the error; slow phases and long retention from the start.
 INTENTIONAL = {"optimizer": "intentional", "step_size": 0.1, "gamma": 0.999, "max_phase": 0.06, "r_min": 0.9}
 # Steps for StreamQRC, which has no step size that fits every task.
-SGD = {"step_size": 1e-2, "h_step_size": 1e-3}
+SGD = {"step_size": 1e-3, "h_step_size": 1e-4}
 # The arguments of low_phase() that a start takes.
 STARTS = {None: (), "coherent": ("r_min", "max_phase"), "phase": ("max_phase",), "retention": ("r_min",)}
 RULES: dict[str, dict[str, Any]] = {"default": {}, "intentional": INTENTIONAL, "sgd": SGD}
