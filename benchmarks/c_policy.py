@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 import rtu_edge as rtu
+from rtu_edge.learn.c_policy import export_c
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -119,7 +120,7 @@ def main(units: tuple[int, ...], hidden: int) -> None:
         agent = agent_of(n, hidden)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            rtu.export_c(agent, folder / "policy.h")
+            export_c(agent, folder / "policy.h")
             rows = [("export_c", measure(folder, OURS, n))]
             if generator := shutil.which(GENERATOR):
                 rtu.export_onnx(agent, folder / "policy.onnx")

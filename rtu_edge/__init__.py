@@ -19,7 +19,6 @@ What is where::
     evaluate                                  episodes without learning, as a table and a plot
     CSVWriter, TensorBoardWriter              learning curves, as callbacks of agent.learn()
     footprint                                 bytes, operations and time of a learner before there is one
-    export_c                                  the policy as one file of C99
     export_onnx, verify_onnx                  the policy as a file for elsewhere, and the proof that it is the same
     connect, Robot                            a plant, port or device as one object: read, write, step, run, describe
     PythonDevice                              a device in Python, around any SDK
@@ -60,7 +59,6 @@ if TYPE_CHECKING:
         evaluate,
         load,
     )
-    from rtu_edge.learn.c_policy import export_c
     from rtu_edge.learn.cells import LinearRTU, NonlinearRTU
     from rtu_edge.learn.footprint import Footprint, footprint
     from rtu_edge.learn.onnx import export_onnx, verify_onnx
@@ -102,7 +100,6 @@ __all__ = [
     "__version__",
     "connect",
     "evaluate",
-    "export_c",
     "export_onnx",
     "footprint",
     "load",
@@ -125,7 +122,6 @@ _HOMES = {
     "learn.cells": ("LinearRTU", "NonlinearRTU"),
     "learn.evaluation": ("evaluate",),
     "learn.footprint": ("Footprint", "footprint"),
-    "learn.c_policy": ("export_c",),
     "learn.onnx": ("export_onnx", "verify_onnx"),
     "learn.writers": ("CSVWriter", "TensorBoardWriter"),
     "loop": ("Limits", "Link", "Loop", "LoopConfig", "Reward"),

@@ -86,7 +86,6 @@ def test_names_of_the_package() -> None:
         "OnlineRegressor",
         "load",
         "footprint",
-        "export_c",
         "export_onnx",
         "verify_onnx",
     ):

@@ -10,7 +10,7 @@ import pytest
 from toolchain import run, tool
 
 import rtu_edge as rtu
-from rtu_edge.learn.c_policy import TEST_STEPS
+from rtu_edge.learn.c_policy import TEST_STEPS, export_c
 from rtu_edge.learn.onnx.verify import Evaluation, observations_like
 
 STRICT = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
@@ -43,7 +43,7 @@ def trained(learner=rtu.StreamAC, **given):
 
 def built(agent, folder: Path, compiler: str = "gcc") -> ctypes.CDLL:
     """The file as a library, compiled with all warnings as errors."""
-    rtu.export_c(agent, folder / "policy.h")
+    export_c(agent, folder / "policy.h")
     config = agent.config
     more = ("const float *previous_action, " if config.get("previous_action") else "") + (
         "float previous_reward, " if config.get("previous_reward") else ""
@@ -113,7 +113,7 @@ def test_other_compilers(compiler, tmp_path):
 
 
 def test_a_microcontroller_gets_it_without_heap_and_files(tmp_path):
-    rtu.export_c(trained(cell="mingru", activation="tanh"), tmp_path / "policy.h", name="arm")
+    export_c(trained(cell="mingru", activation="tanh"), tmp_path / "policy.h", name="arm")
     (tmp_path / "arm.c").write_text(
         '#include "policy.h"\nint main(void) { return arm_test() <= 1e-6f ? 0 : 1; }\n', encoding="ascii"
     )
@@ -139,7 +139,7 @@ def test_what_cannot_be_written_is_refused(tmp_path):
     agent = trained()
     for name in ("", "1st", "a b", "x" * 41, "naïve"):
         with pytest.raises(ValueError, match=r"name = .* expected letters, digits"):
-            rtu.export_c(agent, tmp_path / "policy.h", name=name)
+            export_c(agent, tmp_path / "policy.h", name=name)
     with pytest.raises(ValueError, match="'td_predictor' has no policy"):
-        rtu.export_c(rtu.TDPredictor(observation_size=2, units=4), tmp_path / "policy.h")
+        export_c(rtu.TDPredictor(observation_size=2, units=4), tmp_path / "policy.h")
     assert list(tmp_path.iterdir()) == []
