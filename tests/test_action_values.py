@@ -44,7 +44,6 @@ CASES: dict[str, dict[str, Any]] = {
     "adam": {"optimizer": "adam", "step_size": 1e-3},
     "one step": {"credit": "tbptt1"},
     "frozen": {"credit": "frozen"},
-    "encoder": {"encoder": 5},
     "encoder, recompute, previous": {"encoder": (9, 5), "recompute": True, "previous_action": True},
     "encoder, intentional, lru": {"encoder": 5, "optimizer": "intentional", "step_size": 0.01, "cell": "lru"},
     "wide": {"units": 33, "hidden": 17},

@@ -32,7 +32,6 @@ NETS: dict[str, dict[str, Any]] = {
     "memoryless": {"cell": "none", "hidden": 5},
     "one step": {"credit": "tbptt1"},
     "frozen": {"credit": "frozen", "hidden": 5},
-    "encoder": {"encoder": 4},
     "encoder, mingru": {"encoder": (6, 4), "cell": "mingru", "hidden": 5},
     "encoder, lru": {"encoder": 4, "cell": "lru", "hidden": 5},
     "encoder, memoryless": {"encoder": 4, "cell": "none"},

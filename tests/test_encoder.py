@@ -62,7 +62,7 @@ CASES: dict[str, dict[str, Any]] = {
 def test_stream_ac_is_the_oracle(name: str) -> None:
     agent, slow = pair(1, **CASES[name])
     start = agent.parameters
-    follow_both(agent, slow, seed=2, steps=120)
+    follow_both(agent, slow, seed=2, steps=80)
     same(agent, slow)
     assert not [k for k, v in agent.parameters.items() if ".encoder" in k and np.array_equal(v, start[k])]
 

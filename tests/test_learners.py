@@ -386,10 +386,8 @@ NETS = {
     "one step, lru": {"credit": "tbptt1", "cell": "lru", "hidden": 5, "activation": "tanh"},
     "one step, nonlinear": {"credit": "tbptt1", "cell": "nonlinear", "hidden": 5},
     "frozen": {"credit": "frozen", "hidden": 5},
-    "encoder": {"encoder": 4},
     "encoder, mingru": {"encoder": (6, 4), "cell": "mingru", "hidden": 5, "normalize_observation": True},
     "encoder, lru": {"encoder": 4, "cell": "lru", "activation": "identity"},
-    "encoder, frozen": {"encoder": 4, "credit": "frozen"},
     "normalised": {"normalize_observation": True},
     "normalised, bounded": {"normalize_observation": True, "observation_bound": 2.0},
 }
