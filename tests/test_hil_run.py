@@ -249,7 +249,7 @@ def test_a_plant_that_nobody_knows_is_refused_before_any_fault(target: str) -> N
 def test_a_target_of_another_name() -> None:
     from rtu_edge._base.errors import DeviceError
 
-    with pytest.raises(DeviceError, match="must be one of sim, process, qemu, or the path"):
+    with pytest.raises(DeviceError, match=r"must be one of sim, process, qemu, .*or the path"):
         make_target("simm")
 
 
