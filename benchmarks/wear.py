@@ -9,7 +9,7 @@ A `TDBank` of 192 heads (16 signals of the sensors and the command, each over 12
 for the first hour. Then its weights are frozen, and an hour gives mean and spread of what its TD errors are on the
 healthy plant, per window of 30 s. From then on each window has a score, and a score above the threshold is an alarm.
 The threshold is the one number that is shared between plants: it is chosen on healthy plants of two kinds for one
-alarm in ten hours, and reported on other seeds and on a third kind. docs/prediction.md has the rule and the results.
+alarm in ten hours, and reported on other seeds and on a third kind. docs/wear.md has the rule and the results.
 """
 
 from __future__ import annotations

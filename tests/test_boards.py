@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from toolchain import ROOT, run, tool
 
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge.cli.firmware import command
-from rtu_edge.device import protocol
+from rtu_edge.device import boards, protocol
 from rtu_edge.device.boards import BOARDS, build_board
 from rtu_edge.device.protocol import FrameType, Hello
 from rtu_edge.device.simulated import InProcessDevice
@@ -139,3 +140,32 @@ def test_the_command_builds_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyP
     done = CliRunner().invoke(command, [str(ROOT / "examples" / "hil_project" / "tank.c"), "--board", "uno"])
     assert done.exit_code == 0 and (tmp_path / "build" / "boards" / "uno-tank" / "firmware.elf").is_file()
     assert "docs/boards.md" in done.output
+
+
+def test_an_image_is_of_what_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the times of the files say: another plant of the same name, a header next to it, another board."""
+    made: list[str] = []
+
+    def compile_nothing(command: Sequence[object]) -> None:
+        out = Path(str(command[-1]))
+        out.write_bytes(b"")
+        made.append(out.name)
+
+    monkeypatch.setattr(boards, "_run", compile_nothing)
+    plants = [tmp_path / folder / "winch.c" for folder in ("a", "b")]
+    for plant in plants:
+        plant.parent.mkdir()
+        plant.write_text(f"/* {plant.parent.name} */", encoding="ascii")
+        os.utime(plant, (1e9, 1e9))
+    header = plants[1].parent / "own.h"
+
+    def builds(board: str, plant: Path) -> bool:
+        made.clear()
+        build_board(board, str(plant), tmp_path / "out")
+        return bool(made)
+
+    assert builds("microbit", plants[0]) and not builds("microbit", plants[0])
+    assert builds("microbit", plants[1]) and builds("netduino2", plants[1])
+    header.write_text("/* 1 */", encoding="ascii")
+    os.utime(header, (1e9, 1e9))
+    assert builds("netduino2", plants[1]) and not builds("netduino2", plants[1])

@@ -159,7 +159,7 @@ def test_a_fault_of_ours_shows_its_trace(monkeypatch: pytest.MonkeyPatch) -> Non
         (["run", "--sim", "--steps", "1", "--set", f"run.folder={__file__}"], f"{__file__}/sim: Not a directory"),
         (
             ["hil", "run", "--target", "proces"],
-            "--target proces: must be one of sim, process, qemu, or the path or URL",
+            "--target proces: must be one of sim, process, qemu,",
         ),
     ],
 )

@@ -152,7 +152,6 @@ for dtype in ("float32", "float64"):
 """
 
 
-@pytest.mark.arm
 @pytest.mark.parametrize("isa", _core.available_isas())
 def test_every_instruction_set_in_float32(isa: str) -> None:
     """Odd widths around the lanes; 60 small steps, whose difference to float64 was at most 2e-6."""

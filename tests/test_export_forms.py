@@ -160,6 +160,9 @@ def test_a_policy_of_any_number_of_robots_runs_step_by_step(tmp_path):
         ({"limits": [(0.0, 1.0)]}, "limits: 1 pairs for 2 actions"),
         ({"limits": [(0.0, 1.0), (1.0, 1.0)]}, r"limits: entry 1 is \(1.0, 1.0\)"),
         ({"limits": [(0.0, 1.0), (0.0, np.inf)]}, "limits: entry 1"),
+        ({"limits": [(0.0, 1.0), (-1e300, 1e300)]}, "limits: entry 1"),
+        ({"limits": [(0.0, 1.0), (16777216.0, 16777216.5)]}, "limits: entry 1"),
+        ({"sequence": "no"}, "sequence"),
         ({"dt_s": 0.0}, "dt_s = 0.0"),
         ({"dt_s": np.nan}, "dt_s"),
     ],
@@ -168,4 +171,13 @@ def test_a_policy_of_any_number_of_robots_runs_step_by_step(tmp_path):
 def test_wrong_forms_are_refused_and_nothing_is_written(given, message, tmp_path):
     with pytest.raises((ValueError, TypeError), match=message):
         export_onnx(OraclePolicy(action_size=2), tmp_path / "policy.onnx", **given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_policy_with_numbers_that_are_none_is_refused(tmp_path):
+    agent = OraclePolicy(hidden=(8,), seed=2)
+    agent.parameters["actor.layer0.weight"][0, 0] = np.nan
+    for weights in ("float32", "int8"):
+        with pytest.raises(ValueError, match=r"actor\.layer0\.weight.* is not finite"):
+            export_onnx(agent, tmp_path / "policy.onnx", weights=weights)
     assert list(tmp_path.iterdir()) == []

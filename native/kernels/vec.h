@@ -27,7 +27,7 @@ struct IntOf<float> {
   typedef uint32_t unsigned_type;
   static constexpr int mantissa = 23, bias = 127;
   static constexpr float rounder = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-  static constexpr int32_t root = 0x5f3759df;    // minus half the bits of x: those of 1 / sqrt(x), to 3.5 %
+  static constexpr uint32_t root = 0x5f3759df;   // minus half the bits of x: those of 1 / sqrt(x), to 3.5 %
   static constexpr int root_steps = 2;
   static constexpr float largest = 0x1.fffffep127f;
 };
@@ -37,7 +37,7 @@ struct IntOf<double> {
   typedef uint64_t unsigned_type;
   static constexpr int mantissa = 52, bias = 1023;
   static constexpr double rounder = 6755399441055744.0;
-  static constexpr int64_t root = 0x5fe6eb50c7b537a9;
+  static constexpr uint64_t root = 0x5fe6eb50c7b537a9;
   static constexpr int root_steps = 3;
   static constexpr double largest = 0x1.fffffffffffffp1023;
 };
@@ -125,7 +125,8 @@ struct Lanes {
   // Square root and division take four times as long.
   static RTU_INLINE F inverse_sqrt(F positive) {
     const F x = min(positive, all(IntOf<T>::largest));
-    F y = from_bits(IntOf<T>::root - (bits(x) >> 1));
+    typedef Vec<typename IntOf<T>::unsigned_type, V> U;
+    F y = from_bits((I)(IntOf<T>::root - ((U)bits(x) >> 1)));
     for (int i = 0; i < IntOf<T>::root_steps; ++i) {
       const F rest = T(1) - (x * y) * y;
       y += y * rest * (T(0.5) + T(0.375) * rest);

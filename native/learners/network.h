@@ -60,7 +60,10 @@ struct NetworkConfig {
   constexpr int32_t encoders() const { return core::kSmall ? 0 : encoder_layers; }
   // All layers: those of the encoder, then those of the body; and the width of each.
   constexpr int32_t depth() const { return encoders() + layers; }
-  constexpr int32_t width(int32_t l) const { return l < encoders() ? encoder[l] : hidden[l - encoders()]; }
+  constexpr int32_t width(int32_t l) const {
+    if (!core::kSmall && l < encoder_layers) return encoder[l];
+    return hidden[l - encoders()];
+  }
   constexpr int32_t features() const { return cell.kind == CellKind::kNone ? cell.inputs : cell.outputs(); }
   constexpr bool moments() const {
     for (int h = 0; h < heads; ++h)
@@ -191,7 +194,7 @@ constexpr Layer<T> make_layer(Builder& arena, const NetworkConfig& config, int32
 template <class T>
 constexpr Network<T> make_network(Builder& arena, NetworkConfig config, const Name& body, const Name* head_names) {
   const int32_t inputs = config.cell.inputs, encoders = config.encoders();
-  if (encoders > 0) config.cell.inputs = config.width(encoders - 1);
+  if (!core::kSmall && encoders > 0) config.cell.inputs = config.width(encoders - 1);
   config.cell.sets = config.cell.learns() ? config.heads : 0;
   config.cell.moments = config.moments();
   Network<T> net{};

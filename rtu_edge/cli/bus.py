@@ -200,7 +200,7 @@ def calibrate(
             raise ConfigError("not confirmed; torque was not changed")
         ranges = Ranges(bus, named)
         click.echo("Move each joint from one end to the other, then press Enter.", err=True)
-        _live(lambda: bool(ranges.poll()) and _entered(), lambda: _shown(ranges.ranges), seconds, False)
+        _live(lambda: bool(ranges.poll()) and _entered(seconds is None), lambda: _shown(ranges.ranges), seconds, False)
     tables = {seen.name: table_of(seen.joint()) for seen in ranges.ranges}
     write_bus_file(BusFile(port=port, family=Family(family), joint=tables, baud=baud or DEFAULT_BAUD), out)
     click.echo(f"{out}: {len(tables)} joints; edit slew_rad_s and safe, then: rtu-edge bus serve {out}")
@@ -340,15 +340,14 @@ def _live(refresh: Callable[[], bool], table: Callable[[], Any], seconds: float 
         out.print(table())
 
 
-def _entered() -> bool:
-    """Enter was pressed, or standard input has ended."""
+def _entered(also_ended: bool) -> bool:
+    """Enter was pressed; also_ended: or standard input has ended."""
     try:
         if not select.select([sys.stdin], [], [], 0.0)[0]:
             return False
     except (OSError, ValueError):  # standard input is closed, or no file
         return False
-    sys.stdin.readline()
-    return True
+    return bool(sys.stdin.readline()) or also_ended
 
 
 def _shown(ranges: list[Range]) -> TextTable:

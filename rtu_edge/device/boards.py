@@ -9,6 +9,7 @@ An image is the bridge in front of a plant. What a board has, and how it is flas
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -187,11 +188,14 @@ def build_board(name: str, plant: str, out: str | os.PathLike[str] | None = None
     files = [*([own.resolve()] if own else []), *_files(board, root)]
     with open(folder / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if _newer(image, [*files, *(root / "firmware_bridge").rglob("*.h"), *_scripts(root), Path(__file__)]):
+        headers = [*(root / "firmware_bridge").rglob("*.h"), *(own.resolve().parent.glob("*.h") if own else [])]
+        inputs = _digest([*files, *headers, *_scripts(root), Path(__file__)], name, *defined)
+        if image.is_file() and _text(folder / "inputs") == inputs:
             return image
         image.unlink(missing_ok=True)
-        objects = [_compile(board, root, file, folder, defined) for file in files]
+        objects = [_compile(board, root, file, folder / f"{i}-{file.stem}.o", defined) for i, file in enumerate(files)]
         _run([_tool(f"{board.prefix}gcc"), *board.flags, *_link(board, root, folder), *objects, "-lgcc", "-o", image])
+        (folder / "inputs").write_text(inputs, encoding="ascii")
     return image
 
 
@@ -209,13 +213,19 @@ def _files(board: Board, root: Path) -> Iterator[Path]:
             yield device / "boards" / "stm32f405" / name
 
 
-def _newer(image: Path, files: list[Path]) -> bool:
-    made = image.stat().st_mtime if image.is_file() else 0.0
-    return bool(made) and all(path.stat().st_mtime <= made for path in files)
+def _digest(files: Sequence[Path], *words: str) -> str:
+    """Of what an image is made of."""
+    digest = hashlib.sha256("\0".join(words).encode())
+    for path in sorted(files):
+        digest.update(f"\0{path}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
-def _compile(board: Board, root: Path, file: Path, folder: Path, defined: list[str]) -> Path:
-    made = folder / f"{file.stem}.o"
+def _text(path: Path) -> str:
+    return path.read_text(encoding="ascii") if path.is_file() else ""
+
+
+def _compile(board: Board, root: Path, file: Path, made: Path, defined: list[str]) -> Path:
     command = [_tool(f"{board.prefix}gcc"), *board.flags, *_FLAGS, *defined, f"-I{root}", "-c", file, "-o", made]
     _run(command)
     return made

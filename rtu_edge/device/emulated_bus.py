@@ -55,7 +55,7 @@ class EmulatedBus(Closing):
     ) -> None:
         if family not in FAMILIES:
             raise ConfigError(f'family "{family}": must be one of {", ".join(FAMILIES)}')
-        check_int("servos", servos, 1, lib.TL_EMULATED_SERVOS_MAX)
+        self._count = check_int("servos", servos, 1, lib.TL_EMULATED_SERVOS_MAX)
         check_int("baud", baud, 1200, 4_000_000)
         check_number("gravity", gravity, 0.0, 1.0)
         self.family = family
@@ -111,6 +111,7 @@ class EmulatedBus(Closing):
 
     def register(self, servo: int, role: str) -> int:
         """A register of servos[servo] as its table holds it; role: "TORQUE", "GOAL_POSITION" and so on (TL_REG_*)."""
+        check_int("servo", servo, 0, self._count - 1)
         number = getattr(lib, f"TL_REG_{role}")
         return int(lib.tl_emulated_get(self._buffer, self._buffer.servos + servo, number))
 

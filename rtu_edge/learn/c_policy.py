@@ -272,8 +272,10 @@ def _head(config: Mapping[str, Any], states: Sequence[str], width: int) -> str:
 
 def c_source(agent: Any, name: str = "policy") -> str:
     """The text of the file; arguments and errors as `export_c`."""
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,39}", name):
-        raise ConfigError(f"name = {name!r}: expected letters, digits and underscores, at most 40, no digit first")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", str(name)):
+        raise ConfigError(
+            f"name = {name!r}: expected a letter, then letters, digits and underscores, at most 40 in all"
+        )
     if agent.kind not in ("stream_ac", *VALUES):
         raise ConfigError(f"agent: kind {agent.kind!r} has no policy to export")
     config, kind = agent.config, agent.config.get("cell", "linear")
@@ -306,7 +308,7 @@ def c_source(agent: Any, name: str = "policy") -> str:
         test,
         "#undef NAME_MULTIPLY_ADD\n#endif\n",
     ]
-    return "\n".join(parts).replace("NAME_H", f"{name.upper()}_H").replace("NAME", name)
+    return "\n".join(parts).replace("NAME_H", f"rtu_edge_{name}_h").replace("NAME", name)
 
 
 def export_c(agent: Any, path: str | os.PathLike[str], *, name: str = "policy") -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtu_edge._base.validation import check_int
+from rtu_edge._base.validation import check_bool, check_int
 
 __all__ = ["AXES_AS_INPUT", "IR_VERSION", "OPSET", "WEIGHTS", "Form", "int8_of"]
 
@@ -42,9 +42,13 @@ def checked_form(
         raise ValueError(f"weights: {weights!r} is not one of {', '.join(WEIGHTS)}")
     pairs = [tuple(float(end) for end in pair) for pair in limits]
     for i, pair in enumerate(pairs):
-        if len(pair) != 2 or not np.isfinite(pair).all() or not pair[0] < pair[1]:
-            raise ValueError(f"limits: entry {i} is {pair}; two finite numbers are expected, the lower one first")
-    return Form(batch, bool(sequence), opset, weights, tuple((low, high) for low, high in pairs))
+        with np.errstate(over="ignore"):
+            ends = np.array(pair if len(pair) == 2 else (0.0, np.inf), dtype=np.float32)
+        if not np.isfinite(ends).all() or not 0.0 < ends[1] - ends[0] < np.inf:
+            raise ValueError(
+                f"limits: entry {i} is {pair}; expected two numbers of single precision, the lower one first"
+            )
+    return Form(batch, check_bool("sequence", sequence), opset, weights, tuple((low, high) for low, high in pairs))
 
 
 def int8_of(matrix: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:

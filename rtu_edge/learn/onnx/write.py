@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from rtu_edge._base.errors import ConfigError
 from rtu_edge.learn.onnx.form import AXES_AS_INPUT, Form, int8_of
 
 __all__ = ["CELL_WEIGHTS", "GATED", "VALUES", "Agent", "Graph", "Shape", "policy"]
@@ -72,12 +73,14 @@ class Graph:
     def constant(self, name: str, value: Any, dtype: type[Any] = np.float32) -> str:
         """A constant of this type."""
         array = np.ascontiguousarray(np.asarray(value, dtype=np.float64).astype(dtype))
+        if not np.isfinite(np.asarray(value, dtype=np.float64)).all() or not np.isfinite(array).all():
+            raise ConfigError(f"agent: {name} is not finite in single precision; such a policy cannot be exported")
         self.constants.append(self._numpy_helper.from_array(array, name))
         return name
 
     def matrix(self, name: str, value: Any) -> str:
         """A constant (in, out) to multiply rows by."""
-        if self._form.weights == "float32":
+        if self._form.weights == "float32" or not np.isfinite(value).all():
             return self.constant(name, value)
         rounded, scale = int8_of(np.asarray(value, dtype=np.float64))
         parts = [self.constant(f"{name}.int8", rounded, np.int8), self.constant(f"{name}.scale", scale)]
