@@ -147,7 +147,7 @@ class ServoBus(Closing):
     def close(self) -> None:
         """Close the port; torque stays as it is."""
         if self._own:
-            self._fd[0] = -1  # a later call finds the port gone, whoever has the number now
+            self._fd[0] = -1  # a later call finds the port gone, also when another file has its number
             self.port.close()
 
     def reopen(self) -> None:
