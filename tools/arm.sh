@@ -71,10 +71,10 @@ lay_site() {
     echo "$wanted" >"$site/done"
 }
 
-wheel() { # $cache/wheel/*.whl, as an index gets it
+wheel() { # wheel [--quick]: $cache/wheel/*.whl, as an index gets it
     rm -rf "$cache/wheel"
     say "compiling the wheel"
-    quietly "$cache/wheel.log" "$host" tools/wheels.py --python "$version" --arch aarch64 --out "$cache/wheel"
+    quietly "$cache/wheel.log" "$host" tools/wheels.py "$@" --python "$version" --arch aarch64 --out "$cache/wheel"
 }
 
 emulated() { # emulated <site> <arguments of Python>...
@@ -95,7 +95,7 @@ run_tests() {
     use 3.11
     lay_root
     lay_site
-    wheel
+    wheel --quick
     rm -rf "$site/rtu_edge" "$site"/rtu_edge-*
     install "$site" --no-deps --upgrade "$cache"/wheel/*.whl
     # shellcheck disable=SC2086
