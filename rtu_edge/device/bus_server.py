@@ -8,13 +8,10 @@ late, stopped or killed, the joints go to their safe behaviour. Its port is that
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import re
-import selectors
 import subprocess
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +19,7 @@ from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.files import PACKAGE
 from rtu_edge._base.validation import check_choice, check_int, check_number
+from rtu_edge.device import child
 from rtu_edge.device.emulated_bus import EmulatedBus
 from rtu_edge.device.ports import DEFAULT_BAUD, open_port
 from rtu_edge.device.schema import Safe
@@ -167,37 +165,20 @@ class BusServer(Closing):
                 if others := asked.other_holders():
                     raise DeviceError(f"{url}: another program holds it too: {' and '.join(others)}; end it first")
                 command += ["--echo"] * asked.echo
-            self._start([*command, "--fd", str(port.fileno())], port.fileno())
+            self._process = child.start([*command, "--fd", str(port.fileno())], [port.fileno()])
         try:
             self.port = self._read_port(url)
         except DeviceError:
             self.close()
             raise
 
-    def _start(self, command: list[str], fd: int) -> None:
-        try:
-            # A session of its own: Ctrl-C on the terminal is for the control process alone.
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-                pass_fds=[fd],
-            )
-        except OSError as error:
-            raise DeviceError(f"{command[0]}: cannot be started: {error.strerror}") from error
-
     def _read_port(self, url: str) -> str:
         process = self._process
-        assert process is not None and process.stdout is not None and process.stderr is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            line = process.stdout.readline() if selector.select(timeout=10) else b""
-        if line:
-            return line.decode().strip()
-        process.kill()
-        complaint = process.stderr.read().decode(errors="replace").strip().removeprefix("tl_bus_server: ")
+        assert process is not None
+        port, complaint = child.read_port(process)
+        if port:
+            return port
+        complaint = complaint.removeprefix("tl_bus_server: ")
         raise DeviceError(f"{url}: {complaint or 'no answer of the server within 10 s'}")
 
     @property
@@ -221,16 +202,7 @@ class BusServer(Closing):
         process, self._process = self._process, None
         if process is None:
             return
-        process.terminate()
-        give_up_s = time.monotonic() + _LEAVE_S
-        while process.poll() is None and time.monotonic() < give_up_s:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=0.5)
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
+        child.end(process, _LEAVE_S)
 
 
 def _check_joints(joints: Sequence[Joint], goal: str) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import selectors
 import subprocess
 import tempfile
 from pathlib import Path
@@ -21,6 +20,7 @@ from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.files import PACKAGE
 from rtu_edge._base.validation import check_int, check_number
 from rtu_edge._bridge import ffi, lib
+from rtu_edge.device import child
 from rtu_edge.device.ports import DEFAULT_BAUD
 from rtu_edge.device.servo_registers import FAMILIES
 
@@ -66,13 +66,8 @@ class EmulatedBus(Closing):
         command += ["--echo"] * echo + (["--pty-link", os.fspath(link)] if link is not None else [])
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-            )
+            self._process = child.start(command)
             self.port = self._read_port()
-        except OSError as error:
-            self.close()
-            raise DeviceError(f"{command[0]}: cannot be started: {error.strerror}") from error
         except DeviceError:
             self.close()
             raise
@@ -82,15 +77,11 @@ class EmulatedBus(Closing):
 
     def _read_port(self) -> str:
         process = self._process
-        assert process is not None and process.stdout is not None and process.stderr is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            line = process.stdout.readline() if selector.select(timeout=10) else b""
-        if not line:
-            process.kill()
-            complaint = process.stderr.read().decode(errors="replace").strip()
+        assert process is not None
+        port, complaint = child.read_port(process)
+        if not port:
             raise DeviceError(f"tl_servos: {complaint or 'no port within 10 s'}")
-        return line.decode().strip()
+        return port
 
     @property
     def pid(self) -> int:
@@ -120,13 +111,5 @@ class EmulatedBus(Closing):
         process, self._process = self._process, None
         if process is None:
             return
-        process.terminate()
-        try:
-            process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
+        child.end(process, patience_s=2)
         self._folder.cleanup()

@@ -10,10 +10,8 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-import selectors
 import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.files import PACKAGE
 from rtu_edge._bridge import ffi, lib
+from rtu_edge.device import child
 from rtu_edge.device.holders import status_of
 
 __all__ = ["InProcessDevice", "SimulatedDevice", "firmware_path", "plants_of", "simulated", "unknown_plant"]
@@ -99,26 +98,17 @@ class SimulatedDevice(Closing):
         for name, value in options.items():
             if value is not None:
                 command += [name, str(value)]
-        try:
-            self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-            )
-        except OSError as error:
-            raise DeviceError(f"{command[0]}: cannot be started: {error.strerror}") from error
+        self._process: subprocess.Popen[bytes] | None = child.start(command)
         self._plant = plant
         self._port = self._read_port(command)
 
     def _read_port(self, command: list[str]) -> str:
         """Wait for the line with the path of the pty."""
         process = self._process
-        assert process is not None and process.stdout is not None and process.stderr is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            line = process.stdout.readline() if selector.select(timeout=10) else b""
-        if line:
-            return line.decode().strip()
-        process.kill()
-        complaint = process.stderr.read().decode(errors="replace").strip()
+        assert process is not None
+        port, complaint = child.read_port(process)
+        if port:
+            return port
         self.close()
         plant, known = command[command.index("--plant") + 1], plants_of(command[0])
         if known and plant not in known:
@@ -155,18 +145,8 @@ class SimulatedDevice(Closing):
         process, self._process = self._process, None
         if process is None:
             return
-        process.terminate()
-        give_up_s = time.monotonic() + _RAMP_S
-        while process.poll() is None and time.monotonic() < give_up_s:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=2)
-            if _is_stopped(process.pid):  # stopped by a debugger or a test: SIGTERM waits for SIGCONT, SIGKILL does not
-                break
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
+        # Stopped by a debugger or a test: SIGTERM waits for SIGCONT, SIGKILL does not.
+        child.end(process, _RAMP_S, hopeless=_is_stopped)
 
 
 def plants_of(firmware: str | os.PathLike[str]) -> list[str]:
