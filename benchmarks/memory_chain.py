@@ -26,7 +26,7 @@ import numpy.typing as npt
 import rtu_edge as rtu
 from rtu_edge.learn import low_phase
 
-__all__ = ["INTENTIONAL", "MemoryChain", "main", "observations", "train"]
+__all__ = ["INTENTIONAL", "MemoryChain", "main", "observations", "score", "train"]
 
 # The settings for chains of 256: each step removes a tenth of the error; slow phases and long retention from the start.
 INTENTIONAL = {"optimizer": "intentional", "step_size": 0.1, "gamma": 0.999, "max_phase": 0.06, "r_min": 0.9}
@@ -76,9 +76,13 @@ class MemoryChain:
 
 
 def train(length: int, seed: int, steps: int, settings: dict[str, Any], learner: str = "StreamQ") -> float:
-    """The score of one run of a learner of action values. The same steps as agent.learn() on MemoryChain, an episode in
-    two calls: no observation depends on an action."""
-    agent = getattr(rtu, learner)(3, 2, seed=seed, **settings)
+    """The score of one run of a learner of action values."""
+    return score(getattr(rtu, learner)(3, 2, seed=seed, **settings), length, seed, steps)
+
+
+def score(agent: Any, length: int, seed: int, steps: int) -> float:
+    """Mean return of the last tenth of the episodes of a new learner of action values. The same steps as agent.learn()
+    on MemoryChain, an episode in two calls: no observation depends on an action."""
     rng = np.random.default_rng(seed)
     x, nothing, end = observations(length), np.zeros(length + 1), np.ones(1, bool)
     returns = []

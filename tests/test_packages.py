@@ -189,7 +189,11 @@ def test_each_module_has_the_extra_that_installs_it() -> None:
         always - {"tomli"}
     )
     [whole] = extras["all"]
-    assert set(re.findall(r"\w+", whole)) - {"rtu_edge"} == set(packages._EXTRAS.values()) - {"bench", "study"}
+    assert set(re.findall(r"\w+", whole)) - {"rtu_edge"} == set(packages._EXTRAS.values()) - {
+        "bench",
+        "mujoco",
+        "study",
+    }
 
 
 def test_a_package_without_wheels_for_this_python_names_the_python(monkeypatch: pytest.MonkeyPatch) -> None:

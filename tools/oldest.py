@@ -18,7 +18,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-_LEFT_OUT = ("bench", "lint")
+_LEFT_OUT = ("bench", "mujoco", "lint")
 _HEAD = (
     "# The lower bounds of pyproject.toml, written by `make tables`. `make test-oldest` runs the tests with them.\n"
     "#   PIP_CONSTRAINT=tools/oldest.txt pip install ...\n"
@@ -26,7 +26,7 @@ _HEAD = (
 
 
 def requirements(project: Mapping[str, Any]) -> Iterator[Requirement]:
-    """What pyproject.toml asks for: the package, its build, and its extras but the two."""
+    """What pyproject.toml asks for: the package, its build, and its extras but three."""
     build = project["tool"]["scikit-build"]
     yield from map(Requirement, project["build-system"]["requires"])
     yield from (Requirement(name + build[name]["version"]) for name in ("cmake", "ninja"))

@@ -13,9 +13,14 @@ class Body:
 
     def __init__(self, cell: Cell, rule: str, batch: int, seed: int) -> None:
         rng = np.random.default_rng(seed)
-        self.cell, self.credit = cell, credit.make(rule, cell, batch, seed)
+        self.cell, self._made = cell, (rule, cell, batch, seed)
         self.theta = cell.initial(rng, batch)
-        self.state: Array = np.zeros((batch, cell.states, cell.n))
+        self.begin()
+
+    def begin(self) -> None:
+        """Start an episode."""
+        self.credit = credit.make(*self._made)
+        self.state: Array = np.zeros((self._made[2], self.cell.states, self.cell.n))
 
     def step(self, x: Array) -> Array:
         """(B, n)."""

@@ -21,6 +21,7 @@ _EXTRAS = {
     "optuna": "study",
     "jax": "bench",
     "torch": "bench",
+    "mujoco": "mujoco",
 }
 # Module -> the newest Python that it has wheels for; pyproject.toml asks for it up to this one.
 _NEWEST_PYTHON = {"onnxruntime": (3, 14)}

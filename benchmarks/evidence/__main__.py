@@ -1,0 +1,164 @@
+"""Studies behind docs/evidence_costs.md; each continues where it was stopped.
+
+    python -m benchmarks.evidence costs --jobs 2     # error or return over operations and bytes
+    python -m benchmarks.evidence mujoco --jobs 2    # masked MuJoCo; needs the extra mujoco
+    python -m benchmarks.evidence popgym --jobs 2    # three recall tasks
+    python -m benchmarks.evidence speed              # next to the same step in JAX; needs jax
+
+--write prints the table of all runs that have ended and keeps it in benchmarks/results.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.evidence import store
+from benchmarks.measure import RESULTS
+
+
+def common(function: Any) -> Any:
+    """Options of every study."""
+    for option in (
+        click.option("--jobs", type=click.IntRange(1), default=1, help="Processes at the same time."),
+        click.option("--folder", type=click.Path(path_type=Path), default=store.FOLDER, help="Folder of the runs."),
+        click.option("--write", is_flag=True, help="Run nothing; print and keep the table of the runs that exist."),
+    ):
+        function = option(function)
+    return function
+
+
+@click.group(context_settings={"show_default": True})
+def main() -> None:
+    """Studies that continue where they were stopped."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the processes to come
+
+
+@main.command()
+@common
+@click.option("--steps", type=click.IntRange(100), default=300_000, help="Steps of a run.")
+@click.option("--seeds", type=click.IntRange(1), default=10, help="Seeds of the package's learners.")
+@click.option("--baseline-seeds", type=click.IntRange(1), default=3, help="Seeds of the baselines.")
+@click.option("--task", "tasks", multiple=True, help="Tasks; all unless given.")
+@click.option("--rule", "rules", multiple=True, help="Rules; all unless given.")
+@click.option(
+    "--budget", "budgets", type=int, multiple=True, help="Operations a step; 1000, 10000, 100000 unless given."
+)
+@click.option("--chart", type=click.Path(path_type=Path), help="Draw the picture, as SVG or PNG.")
+def costs(
+    jobs: int, folder: Path, write: bool, steps: int, seeds: int, baseline_seeds: int,
+    tasks: tuple[str, ...], rules: tuple[str, ...], budgets: tuple[int, ...], chart: Path | None,
+) -> None:  # fmt: skip
+    """Error or return over operations and bytes of a step."""
+    from benchmarks.evidence import costs as study
+
+    place = folder / "costs"
+    shape = (tasks or tuple(study.TASKS), rules or study.RULES, budgets or study.BUDGETS)
+    grid = list(study.runs(str(place), *shape, steps, seeds, baseline_seeds))
+    if write:
+        found = [result for one in grid if (result := store.read(one.path)) is not None]
+    else:
+        todo = [one for one in grid if not one.path.exists()]
+        click.echo(f"{len(todo)} of {len(grid)} runs to do", err=True)
+        for _ in store.run_all(todo, study.run, jobs):
+            pass
+        found = [study.run(one) for one in grid]
+    table = study.rows(found)
+    click.echo(study.text(table))
+    if write:
+        store.keep(RESULTS / "costs.json", steps=steps, rows=table)
+    if chart is not None:
+        from benchmarks.evidence import picture
+
+        picture.draw(chart, table, {name: task for name, task in study.TASKS.items() if not tasks or name in tasks})
+
+
+@main.command()
+@common
+@click.option("--steps", type=click.IntRange(1000), default=2_000_000, help="Steps of a run.")
+@click.option("--seeds", type=click.IntRange(1), default=3, help="Number of seeds.")
+@click.option("--cell", "cells", multiple=True, help="Robot and mask, such as Hopper-P; all eight unless given.")
+@click.option("--learner", "learners", multiple=True, default=("rtrl",), help="rtrl, tbptt1, frozen or memoryless.")
+@click.option("--limit", "limits", type=click.Choice(["termination", "truncation"]), multiple=True,
+              default=("termination",), help="What the limit of 1000 steps is to the learner.")  # fmt: skip
+def mujoco(
+    jobs: int, folder: Path, write: bool, steps: int, seeds: int, cells: tuple[str, ...],
+    learners: tuple[str, ...], limits: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Masked MuJoCo."""
+    from benchmarks.evidence import mujoco as study
+
+    place = folder / "mujoco"
+    grid = [
+        study.Run(cell, learner, limit, seed, steps, str(place))
+        for seed in range(seeds)
+        for learner in learners
+        for limit in limits
+        for cell in cells or study.CELLS
+    ]
+    if not write:
+        for state in store.run_all(grid, study.train, jobs):
+            last = state["curve"][-1]
+            click.echo(f"{state['cell']} {state['learner']} {state['limit']} seed {state['seed']}: {last}", err=True)
+    found = [state for path in sorted(place.glob("*.json")) if (state := store.read(path)) is not None]
+    table = study.rows(found)
+    click.echo(study.text(table))
+    if write:
+        store.keep(RESULTS / "masked_mujoco.json", configuration=study.CONFIGURATION, rows=table)
+
+
+@main.command()
+@common
+@click.option("--steps", type=click.IntRange(1000), default=10_000_000, help="Steps of a run.")
+@click.option("--seeds", type=click.IntRange(1), default=5, help="Number of seeds.")
+@click.option("--task", "tasks", multiple=True, help="Tasks; all three unless given.")
+@click.option("--learner", "learners", multiple=True, help="rtrl, tbptt1, frozen, memoryless; all unless given.")
+def popgym(
+    jobs: int, folder: Path, write: bool, steps: int, seeds: int, tasks: tuple[str, ...], learners: tuple[str, ...]
+) -> None:
+    """Three recall tasks of POPGym."""
+    from benchmarks.evidence import popgym as study
+
+    place = folder / "popgym"
+    grid = [
+        study.Run(task, learner, seed, steps, str(place))
+        for seed in range(seeds)
+        for task in tasks or study.SIZES
+        for learner in learners or study.LEARNERS
+    ]
+    if not write:
+        for state in store.run_all(grid, study.train, jobs):
+            click.echo(f"{state['task']} {state['learner']} seed {state['seed']}: {state['curve'][-1]}", err=True)
+    found = [state for path in sorted(place.glob("*.json")) if (state := store.read(path)) is not None]
+    table = study.rows(found)
+    click.echo(study.text(table))
+    if write:
+        store.keep(RESULTS / "popgym.json", configuration=study.CONFIGURATION, rows=table)
+
+
+@main.command()
+@click.option("--rounds", type=click.IntRange(3), default=21, help="Blocks of each contender.")
+@click.option("--write", is_flag=True, help="Keep the numbers in benchmarks/results.")
+@click.option("--compare", is_flag=True, help="Only compare the numbers of 100 steps with the package's.")
+@click.option("--jax/--no-jax", "with_jax", default=True, help="With the peer, or the package alone.")
+def speed(rounds: int, write: bool, compare: bool, with_jax: bool) -> None:
+    """The package's control step and the same in JAX."""
+    from benchmarks.evidence import speed as study
+
+    if compare:
+        import jax.numpy as jnp
+
+        difference = study.compare(jnp, jnp.float32, to=jnp.asarray)
+        click.echo(f"largest difference of a weight after 100 steps, single precision: {difference:.1e}")
+        return
+    result = study.measure(rounds, with_jax)
+    click.echo(study.text(result))
+    if write:
+        store.keep(RESULTS / "speed.json", **result)
+
+
+if __name__ == "__main__":
+    main()
