@@ -8,11 +8,8 @@ if(CMAKE_SYSTEM_NAME STREQUAL "Generic")
   return()
 endif()
 
-# The C interface as a shared library: tests/test_c.py compares it with Python's.
-add_library(rtu_edge SHARED native/bindings/c/rtu_edge.cpp)
-target_compile_options(rtu_edge PRIVATE ${rtu_freestanding})
-target_link_libraries(rtu_edge PRIVATE rtu_warnings rtu_runtime rtu_learn)
-target_link_options(rtu_edge PRIVATE -Wl,--exclude-libs,ALL)
+# tests/test_c.py compares the C library with Python; tests/test_c_library.py installs it.
+include(cmake/c_library.cmake)
 
 # One executable per tests/{native,firmware}/test_*.{c,cpp}; exit code 0 means passed. pytest runs them:
 # tests/test_native.py. tests/native/count_*.cpp are counted by tests/test_instructions.py.

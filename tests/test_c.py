@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import re
-import subprocess
 from ctypes import POINTER, byref, c_double, c_float, c_int32, c_size_t, c_uint32, c_uint64
 from pathlib import Path
 from typing import Any
@@ -238,11 +237,3 @@ def test_ranges_are_those_of_the_table(library: ctypes.CDLL, row: parameters.Par
             else:
                 setattr(config, name, value)
             assert (library.rtu_agent_bytes(byref(config)) > 0) == allowed(kind, value), (name, value)
-
-
-def test_only_the_interface_is_exported() -> None:
-    library = build("release", "rtu_edge") / "librtu_edge.so"
-    listed = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True).stdout
-    exported = {line.split()[-1] for line in listed.splitlines()}
-    declared = set(re.findall(r"\b(rtu_agent_\w+)\(", HEADER.read_text(encoding="utf-8")))
-    assert exported == declared

@@ -164,9 +164,12 @@ def test_a_new_parameter_takes_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "        boldness: float = 0.25,\n" in tables.signature(AC)
     assert "        boldness: Boldness of the policy, 0 to 4 rad.\n" in tables.docstring(AC)
     assert "boldness" not in tables.signature(TD)
-    assert "  /* Boldness of the policy, 0 to 4 rad; default 0.25 */\n  double boldness;\n" in tables.c_fields()
-    assert "  c.boldness = 0.25;\n" in tables.c_defaults()
-    assert "  if (!number(c.boldness, 0.0, 4.0)) return false;\n" in tables.c_defaults()
+    assert (
+        "  /* Boldness of the policy, 0 to 4 rad; default 0.25 */\n  double boldness;\n"
+        in tables.c_interface.c_fields()
+    )
+    assert "  c.boldness = 0.25;\n" in tables.c_interface.c_defaults()
+    assert "  if (!number(c.boldness, 0.0, 4.0)) return false;\n" in tables.c_interface.c_defaults()
     struct = learner_table.build()
     assert msgspec.convert({"boldness": 1}, struct).arguments() == {"boldness": 1.0}
     with pytest.raises(msgspec.ValidationError):

@@ -39,8 +39,9 @@ first_of() { # first_of <version>...
 every_python() { for version in 3.10 3.11 3.12 3.13 3.14 3.15; do find_python "$version"; done; }
 
 # Programs for other hosts, or without Python: the packages do not change them, `make test` runs them.
-elsewhere="--ignore=tests/test_native.py --ignore=tests/test_threads.py --ignore=tests/test_fuzz.py
-    --ignore=tests/test_instructions.py --ignore-glob=tests/test_arm*.py --ignore-glob=tests/test_cortex*.py"
+elsewhere="--ignore=tests/test_native.py --ignore=tests/test_c_library.py --ignore=tests/test_threads.py
+    --ignore=tests/test_fuzz.py --ignore=tests/test_instructions.py --ignore-glob=tests/test_arm*.py
+    --ignore-glob=tests/test_cortex*.py"
 # And the checkers, which follow the newest packages; boards in QEMU, whose host is the same code on each Python.
 without_timing="$elsewhere --ignore=tests/test_lint.py --ignore-glob=tests/test_qemu*.py"
 

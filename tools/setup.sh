@@ -72,6 +72,8 @@ collect_missing() {
     need picolibc-riscv64-unknown-elf test -e /usr/lib/picolibc/riscv64-unknown-elf/include/string.h
     need cppcheck has cppcheck
     need clang has clang
+    need pkg-config has pkg-config
+    need cargo has cargo
     case $(uname -m) in
     aarch64 | arm64) ;; # the ARM tests run natively
     *)

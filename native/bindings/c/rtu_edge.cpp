@@ -3,6 +3,7 @@
 #include "native/bindings/c/parameters.inl.h"
 #include "native/core/checkpoint.h"
 #include "native/learners/stream_ac.h"
+#include "native/runtime/denormals.h"
 
 #if defined(__unix__)
 #include "native/runtime/isa.h"
@@ -145,6 +146,10 @@ const kernels::Kernels<float>* accepted(const rtu_agent_config* config) {
 int32_t code(Status status) { return static_cast<int32_t>(status); }
 
 }  // namespace
+
+int32_t rtu_edge_abi(void) { return RTU_EDGE_ABI; }
+
+void rtu_edge_flush_denormals(void) { (void)runtime::flush_denormals(); }
 
 void rtu_agent_config_init(rtu_agent_config* config) {
   *config = rtu_agent_config{};

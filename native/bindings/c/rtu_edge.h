@@ -13,7 +13,8 @@
  *     rtu_agent_update(agent, reward, terminated, truncated, NULL);  // ... then learn, until the next observation
  *
  * Functions return RTU_OK or a negative status; after a negative status, state and outputs are unchanged. An agent is
- * used by one thread at a time. Denormal numbers make learning slow: set flush-to-zero in the thread that steps. */
+ * used by one thread at a time. Denormal numbers make learning slow: the thread that steps calls
+ * rtu_edge_flush_denormals() once. docs/c_library.md shows how to build and link it. */
 #pragma once
 
 #include <stddef.h>
@@ -28,6 +29,11 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* Raised whenever a program has to be compiled again for a new library: rtu_agent_config has another layout, or a
+ * function or constant has changed. It is the number in the shared library's name, librtu_edge.so.N, and is independent
+ * of the package's version. */
+#define RTU_EDGE_ABI 1
 
 #define RTU_AGENT_ALIGNMENT 64 /* bytes */
 #define RTU_LAYERS_MAX 4
@@ -158,6 +164,13 @@ typedef struct rtu_agent_config {
 } rtu_agent_config;
 
 typedef struct rtu_agent rtu_agent;
+
+/* RTU_EDGE_ABI of the library that is linked: for programs with declarations of their own, as in Rust. */
+RTU_API int32_t rtu_edge_abi(void);
+
+/* Flushes denormal numbers to zero in the calling thread, as rtu_edge does in Python: traces decay into them, and one
+ * operation on one takes about a hundred cycles. */
+RTU_API void rtu_edge_flush_denormals(void);
 
 RTU_API void rtu_agent_config_init(rtu_agent_config* config);
 
