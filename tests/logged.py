@@ -64,16 +64,21 @@ class Keep:
 
 
 def run(
-    folder: RunFolder, config: Config, agent: Any = None, supervised: bool = False, **changes: Any
+    folder: RunFolder,
+    config: Config,
+    agent: Any = None,
+    supervised: bool = False,
+    keep: Keep | None = None,
+    **changes: Any,
 ) -> tuple[Kept, Any]:
-    """One session of a simulated device in lockstep, logged as by `rtu-edge run`."""
+    """One session of a simulated device in lockstep, logged as by `rtu-edge run`; `keep` is told of its progress."""
     with contextlib.ExitStack() as stack:
         device = stack.enter_context(job.connect(config))
         agent = job.make_agent(config, device.sheet) if agent is None else agent
         recording = stack.enter_context(Recording(config, device, agent, folder))
         loop = job.loop_config(config, device, **changes)
         policy = job.supervised(config, device, agent, loop).policy if supervised else None
-        keep = Keep()
+        keep = Keep() if keep is None else keep
         finished = job.run_loop(device, agent, loop, keep, policy=policy, recording=recording)
         assert recording.notes == []
     return keep.of(finished), agent

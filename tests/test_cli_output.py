@@ -38,6 +38,7 @@ CALLS: dict[str, str] = {
     "verify": "RUN --steps 20",
     "ports": "",
     "monitor": "PORT --once",
+    "watch": "RUN --prometheus 0 --seconds 0.1",
     "firmware": "TMP/nothing.c",
     "estop": "PORT",
     "clear": "PORT",

@@ -182,7 +182,7 @@ def test_each_module_has_the_extra_that_installs_it() -> None:
         return {re.match(r"[\w-]+", line)[0] for line in lines}  # type: ignore[index]
 
     for module, extra in packages._EXTRAS.items():
-        assert module in names(extras[extra]), module
+        assert {module, f"{module}-sdk"} & names(extras[extra]), module
     always = names(project["dependencies"])
     assert always == {"numpy", "cffi", "pyserial", "msgspec", "tomli", "click", "rich", "mcap"}
     assert {packages.install_command(name).removeprefix("pip install ") for name in packages._PACKAGES} >= (
@@ -191,6 +191,7 @@ def test_each_module_has_the_extra_that_installs_it() -> None:
     [whole] = extras["all"]
     assert set(re.findall(r"\w+", whole)) - {"rtu_edge"} == set(packages._EXTRAS.values()) - {
         "bench",
+        "foxglove",
         "mujoco",
         "study",
     }

@@ -50,7 +50,7 @@ JSON: dict[str, str] = {
 _HEAD = """\
 # Command line
 
-Reference of the command `rtu-edge`, for its users. `--help` prints the same with examples.
+Reference of `rtu-edge`, for its users. `--help` prints the same with examples.
 
 | exit code | meaning |
 |---|---|
@@ -93,7 +93,7 @@ to a device.
 """
 
 # A group with a document of its own.
-_OWN = {"bus": "cli_bus.md"}
+_OWN = {"bus": "cli_bus.md", "watch": "watch.md"}
 
 
 def leaves() -> Iterator[tuple[str, click.Command]]:
@@ -132,6 +132,11 @@ def bus_text() -> str:
     parts = [*head, *(_section(full, command, common) for full, command in found.items())]
     table = "## JSON\n\n| command | fields |\n|---|---|\n"
     return "\n".join([*parts, table + _json(lambda name: name.split()[0] == "bus")]).replace("\n### ", "\n## ")
+
+
+def options_of(name: str) -> str:
+    """The options of one command, as a table for a document of its own."""
+    return "\n".join(["| option | |", "|---|---|", *dict(_rows(dict(leaves())[name])).values(), ""])
 
 
 def _json(wanted: Callable[[str], bool]) -> str:

@@ -96,6 +96,8 @@ ALL = (
     Command("replay runs/sim --verify", words="equal to the bit"),
     Command("replay runs/sim --set learner.critic.step_size=0.5"),
     Command("blackbox runs/sim --plot box.svg --export box.npz"),
+    Command("watch runs/sim --prometheus 0 --seconds 1", words="Prometheus: http://127.0.0.1:"),
+    Command("watch runs/sim --foxglove 0", (2,), 'foxglove, which is not installed: pip install "rtu_edge[foxglove]"'),
     Command("log repair runs/sim/log.mcap"),
     Command("ckpt ls runs/sim"),
     Command("ckpt diff runs/sim/checkpoint.rtu runs/sim/checkpoint.1.rtu"),

@@ -16,6 +16,7 @@ _EXTRAS = {
     "matplotlib": "report",
     "gymnasium": "gym",
     "tensorboardX": "tensorboard",
+    "foxglove": "foxglove",
     "pyarrow": "study",
     "distributed": "study",
     "optuna": "study",

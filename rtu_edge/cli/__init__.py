@@ -51,6 +51,7 @@ _GROUPS = {
         "device": "Serve a device on a pseudo-terminal: a simulated plant, or a device in Python.",
         "bus": "Servo buses: find Dynamixel and Feetech servos, calibrate joints, serve them as a device.",
         "monitor": "Show a link live: device state, return, rates, clocks, losses.",
+        "watch": "Show a run live in PlotJuggler, Foxglove or Prometheus, without delaying its loop.",
         "firmware": "Build the firmware around a plant of your own.",
     },
     "Safety": {

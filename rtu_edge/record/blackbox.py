@@ -25,7 +25,7 @@ from rtu_edge._base.errors import cause_of
 from rtu_edge._base.untrusted import open_regular, parse_json, read_file, to_json
 from rtu_edge.record.head import Head, head_of
 
-__all__ = ["BlackBox", "Contents", "box_of", "read", "settle"]
+__all__ = ["BlackBox", "Contents", "Ring", "box_of", "read", "same_box", "settle", "tail_name"]
 
 Array = npt.NDArray[Any]
 
@@ -58,7 +58,7 @@ class BlackBox(Closing):
     ) -> None:
         identity = secrets.randbits(63)
         self.path = Path(path)
-        self.tail = shared / _tail_name(identity) if shared is not None and os.access(shared, os.W_OK) else None
+        self.tail = shared / tail_name(identity) if shared is not None and os.access(shared, os.W_OK) else None
         tail = str(self.tail) if self.tail is not None else ""
         where = os.path.abspath(path)  # matches a tail left by a crash with its black box
         text = to_json({"tail": tail, "box": where, "head": msgspec.to_builtins(head)}).decode()
@@ -113,7 +113,7 @@ def read(path: str | os.PathLike[str], shared: Path = SHARED_MEMORY) -> Contents
     """
     path = Path(path)
     with open(open_regular(path), "rb") as file:
-        ring, owner = _Ring(file.read(), path), os.fstat(file.fileno()).st_uid
+        ring, owner = Ring(file.read(), path), os.fstat(file.fileno()).st_uid
     head = head_of(ring.text["head"], path)
     if head.record_bytes != ring.record_bytes:
         raise ValueError(f"{path}: records of {ring.record_bytes} bytes; its text describes {head.record_bytes}")
@@ -152,7 +152,7 @@ def settle(path: str | os.PathLike[str], shared: Path = SHARED_MEMORY, *, over: 
         except OSError:  # a file system without locks
             if not over:
                 return 0
-        ring = _Ring(file.read(), Path(path))
+        ring = Ring(file.read(), Path(path))
         tail = _tail(ring, shared, os.fstat(file.fileno()).st_uid)
         if tail is None:
             return 0
@@ -171,14 +171,14 @@ def settle(path: str | os.PathLike[str], shared: Path = SHARED_MEMORY, *, over: 
 def box_of(tail: Path) -> Path | None:
     """The black box that a tail names; None if the name is invalid."""
     try:
-        box = _Ring(read_file(tail, _TAIL_BYTES, follow=False), tail).text.get("box")
+        box = Ring(read_file(tail, _TAIL_BYTES, follow=False), tail).text.get("box")
     except (OSError, ValueError):
         return None
     return Path(box) if isinstance(box, str) and os.path.isabs(box) else None
 
 
-class _Ring:
-    """The intact records of a file or of a tail.
+class Ring:
+    """The header, and the intact records of a file or of a tail.
 
     Args:
         data: all bytes of the file.
@@ -230,22 +230,27 @@ class _Ring:
         self.identity = identity
 
 
-def _tail(ring: _Ring, shared: Path, owner: int) -> _Ring | None:
+def _tail(ring: Ring, shared: Path, owner: int) -> Ring | None:
     """The tail of a box: a regular file of its id's name, with its id, of the same user. Anything else is ignored."""
-    path = shared / _tail_name(ring.identity)
+    path = shared / tail_name(ring.identity)
     most = ring.first + TAIL_SLOTS * ring.slot_bytes
     try:
         with open(open_regular(path, follow=False), "rb") as file:
             found = os.fstat(file.fileno())
             if found.st_uid != owner or found.st_size > most:
                 return None
-            tail = _Ring(file.read(most), path)
+            tail = Ring(file.read(most), path)
     except (OSError, ValueError):
         return None
-    return tail if (tail.identity, tail.record_bytes) == (ring.identity, ring.record_bytes) else None
+    return tail if same_box(ring, tail) else None
 
 
-def _fresh(ring: _Ring, tail: _Ring | None) -> Array:
+def same_box(ring: Ring, tail: Ring) -> bool:
+    """Whether a file is the tail of a box."""
+    return (tail.identity, tail.record_bytes) == (ring.identity, ring.record_bytes)
+
+
+def _fresh(ring: Ring, tail: Ring | None) -> Array:
     """Indices in the tail of records missing in the file, in order."""
     if tail is None:
         return np.zeros(0, np.int64)
@@ -253,5 +258,6 @@ def _fresh(ring: _Ring, tail: _Ring | None) -> Array:
     return places[np.argsort(tail.sequences[places], kind="stable")]
 
 
-def _tail_name(identity: int) -> str:
+def tail_name(identity: int) -> str:
+    """The file of a box's tail."""
     return f"rtu-edge-{identity:016x}.tail"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from rtu_edge import _core
 from rtu_edge.record.head import ROS, Head, fields_of
 
-__all__ = ["CDR", "EPISODES", "START", "STEPS", "checksum", "described", "episode_dtype"]
+__all__ = ["CDR", "EPISODES", "START", "STEPS", "checksum", "described", "episode_dtype", "step_names"]
 
 STEPS = "/rtu_edge/step"
 EPISODES = "/rtu_edge/episode"
@@ -33,17 +33,30 @@ def _plain_name(text: str) -> str:
     return re.sub(r"_+", "_", re.sub(r"[^a-z0-9]", "_", text.lower())).strip("_") or "unnamed"
 
 
-def _schema(fields: Sequence[tuple[str, str, int]], names: Mapping[str, Sequence[str]]) -> bytes:
-    """A message definition; an array with named elements becomes one field per element, with the same bytes."""
-    lines = []
+def _named(fields: Sequence[tuple[str, str, int]], names: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    """Type and name of each field of a message; an array with named elements becomes one field per element."""
     taken: set[str] = set()
     for name, kind, count in fields:
         parts = [name] if count == 0 else [f"{name}_{_plain_name(part)}" for part in names[name]]
         for index, part in enumerate(parts):
             unique = part if part not in taken else f"{part}_{index}"
             taken.add(unique)
-            lines.append(f"{ROS[kind]} {unique}")
-    return "\n".join(lines).encode() + b"\n"
+            yield ROS[kind], unique
+
+
+def _schema(fields: Sequence[tuple[str, str, int]], names: Mapping[str, Sequence[str]]) -> bytes:
+    """A message definition, with the bytes of a record."""
+    return "\n".join(f"{kind} {name}" for kind, name in _named(fields, names)).encode() + b"\n"
+
+
+def _channel_names(head: Head) -> dict[str, list[str]]:
+    actuators = [row.name for row in head.actuators]
+    return {"x": [row.name for row in head.observations], "u": actuators, "applied": actuators}
+
+
+def step_names(head: Head) -> list[str]:
+    """The names of a step's fields in the log, such as "x_theta", in the order of a record."""
+    return [name for _, name in _named(head.record, _channel_names(head))]
 
 
 def described(head: Head, episodes: np.dtype[Any] | None = None) -> list[Any]:
@@ -55,9 +68,7 @@ def described(head: Head, episodes: np.dtype[Any] | None = None) -> list[Any]:
     """
     from mcap.records import Channel, Schema
 
-    actuators = [row.name for row in head.actuators]
-    names = {"x": [row.name for row in head.observations], "u": actuators, "applied": actuators}
-    step = _schema(head.record, names)
+    step = _schema(head.record, _channel_names(head))
     episode = _schema(fields_of(_core.episode_dtype() if episodes is None else episodes), {})
     return [
         Schema(id=1, name="rtu_edge/msg/Step", encoding="ros2msg", data=step),
