@@ -33,7 +33,7 @@ import qemu  # noqa: E402  tools of the tests
 import toolchain  # noqa: E402
 
 TARGET, WINDOW = 475.0, 20
-RAM_LIMIT, FLASH_LIMIT = 24 * 1024, 32 * 1024
+RAM_LIMIT, FLASH_LIMIT = 16_896, 24 * 1024
 COUNTED_STEPS, COMPARED_STEPS, HOST_STEPS = 200, 300, 12_000
 
 # The package's agent on its scalar kernels, for comparison on the same host; also used by test_qemu_learner.py.
@@ -51,18 +51,6 @@ def sizes(image: Path, without: Path) -> tuple[int, int]:
     """Bytes of flash and of RAM for the agent, without the bridge."""
     more, less = toolchain.sections(image, qemu.PREFIX), toolchain.sections(without, qemu.PREFIX)
     return sum(more[name] - less[name] for name in (".text", ".rodata")), more[".bss"] - less[".bss"]
-
-
-def instructions(image: Path, seed: int, folder: Path) -> list[int]:
-    """Of each of the first control steps."""
-    begin, end = qemu.address(image, "tl_count_begin"), qemu.address(image, "tl_count_end")
-    plugin = f"{qemu.counting_plugin()},begin={begin:#x},end={end:#x},out={folder / 'counts'}"
-    with QemuBoard(image, "-plugin", plugin) as board:
-        with BoardLearner(board.port) as learner:
-            learner.init(seed)
-            list(learner.run(COUNTED_STEPS))
-        board.quit()
-    return sorted(int(line) for line in (folder / "counts").read_text().split())
 
 
 def as_checkpoint(host: Path, arena: bytes, seed: int, path: Path) -> rtu.StreamAC:
@@ -132,8 +120,9 @@ def main(seed: int, steps: int) -> None:
         flash, ram = sizes(image, without)
         goals.append((f"the agent's flash {flash / 1024:.1f} KB, limit {FLASH_LIMIT // 1024}", flash <= FLASH_LIMIT))
         goals.append((f"the agent's RAM {ram / 1024:.1f} KB, limit {RAM_LIMIT // 1024}", ram <= RAM_LIMIT))
-        counts = instructions(image, seed, folder)
-        console.print(f"instructions of a control step: median {counts[len(counts) // 2]}, most {counts[-1]}")
+        counted = qemu.count_learner(image, seed, COUNTED_STEPS, folder)
+        median, most = counted.median()[0], max(counted.instructions)
+        console.print(f"instructions of a control step: median {median}, most {most}; stack {counted.stack} bytes")
         apart = difference(image, host, seed, folder)
         goals.append((f"{COMPARED_STEPS} steps against the host's scalar path: {apart:.1e} apart", apart <= 1e-6))
         console.print(f"learning on the board, seed {seed}:")

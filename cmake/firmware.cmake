@@ -27,6 +27,9 @@ if(RTU_EDGE_TESTS)
   # The cell's step alone, to measure its size; and in an image, for its instruction count and results.
   rtu_image(cortex_cell_alone SOURCES tests/firmware/cortex/cell.cpp
     LINK_OPTIONS -Wl,-e,rtu_cell_step)
+  # Its kernels for VLDM and VMLA against the portable ones.
+  rtu_image(cortex_dense SOURCES tests/firmware/cortex/dense_image.cpp ${stm32f405}/start.c
+    LINK_OPTIONS ${stm32f405_link})
   rtu_image(cortex_cell SOURCES tests/firmware/cortex/cell.cpp tests/firmware/cortex/cell_image.cpp ${stm32f405}/start.c
     LINK_OPTIONS ${stm32f405_link})
 endif()
@@ -51,6 +54,16 @@ else()
   target_compile_definitions(tl_stm32f405 PRIVATE TL_FIRMWARE_PLANT="${TL_FIRMWARE_PLANT}")
 endif()
 
-# The firmware with bridge and learner.
-rtu_image(tl_stm32f405_learner SOURCES ${stm32f405_board} ${stm32f405}/learner.cpp
-  LINK tl_stm32f405_drivers tl_simulated tl_bridge tl_plants tl_protocol LINK_OPTIONS ${stm32f405_link})
+# The firmware with bridge and learner: a body each for actor and critic, or one for both; for counting, also of other
+# sizes (observations, units, hidden).
+function(rtu_learner_image target shared sizes)
+  rtu_image(${target} SOURCES ${stm32f405_board} ${stm32f405}/learner.cpp
+    LINK tl_stm32f405_drivers tl_simulated tl_bridge tl_plants tl_protocol LINK_OPTIONS ${stm32f405_link})
+  target_compile_definitions(${target} PRIVATE TL_LEARNER_SHARED=${shared} TL_LEARNER_SIZES=${sizes})
+  # Its one C++ file: everything in it that is constant becomes so.
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fwhole-program>)
+endfunction()
+rtu_learner_image(tl_stm32f405_learner 0 "2,16,16")
+rtu_learner_image(tl_stm32f405_learner_shared 1 "2,16,16")
+rtu_learner_image(tl_stm32f405_learner_large 0 "8,32,32")
+rtu_learner_image(tl_stm32f405_learner_large_shared 1 "8,32,32")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import serial
@@ -11,9 +13,21 @@ from toolchain import BUILD, ROOT, locked, run, symbols, tool
 
 from rtu_edge.device import protocol
 from rtu_edge.device.protocol import FrameType
+from rtu_edge.hil.learner import BoardLearner
 from rtu_edge.hil.qemu import QemuBoard as Board
 
-__all__ = ["PREFIX", "QEMU_BOARD", "Board", "Host", "address", "counting_plugin", "run_counted", "size_of"]
+__all__ = [
+    "PREFIX",
+    "QEMU_BOARD",
+    "Board",
+    "Counted",
+    "Host",
+    "address",
+    "count_learner",
+    "counting_plugin",
+    "run_counted",
+    "size_of",
+]
 
 PREFIX = "arm-none-eabi-"
 QEMU_BOARD = ("-M", "netduinoplus2", "-nographic", "-monitor", "none")
@@ -57,6 +71,46 @@ def run_counted(image: Path, counts: Path, begin: str, end: str, seconds: float 
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stderr, [int(line) for line in counts.read_text().split()]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The first control steps of a learner image: instructions, cycles by the manual's table, and the deepest stack of
+    all that ran, in bytes.
+    """
+
+    instructions: list[int]
+    cycles: list[int]
+    stack: int
+
+    def median(self) -> tuple[int, int]:
+        """Of a control step: instructions, cycles."""
+        return sorted(self.instructions)[len(self.instructions) // 2], sorted(self.cycles)[len(self.cycles) // 2]
+
+
+def count_learner(image: Path, seed: int, steps: int, folder: Path) -> Counted:
+    """Let a learner image take its first control steps under the counting plugin."""
+    begin, end = address(image, "tl_count_begin"), address(image, "tl_count_end")
+    plugin = f"{counting_plugin()},begin={begin:#x},end={end:#x},out={folder / 'counts'},cycles=on"
+    with Board(image, "-plugin", plugin) as board:
+        with BoardLearner(board.port, answer_s=30.0) as learner:
+            learner.init(seed)
+            list(learner.run(steps))
+        stack = stack_used(board, image)
+        board.quit()
+    rows = [line.split() for line in (folder / "counts").read_text().splitlines()]
+    return Counted([int(row[0]) for row in rows], [int(row[1]) for row in rows], stack)
+
+
+def stack_used(board: Board, image: Path) -> int:
+    """Bytes from the stack's top to the deepest word that was ever written: memory is 0 when the emulator starts."""
+    top = deepest = address(image, "tl_stack_top")
+    for at in range(top - 256, top - address(image, "tl_stack_bytes"), -256):
+        words = board.read_floats(at, 64)
+        used = [i for i, word in enumerate(words) if struct.pack("<f", word) != b"\0" * 4]
+        if used:
+            deepest = at + 4 * used[0]
+    return top - deepest
 
 
 class Host:

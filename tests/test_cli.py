@@ -65,6 +65,23 @@ def test_plan_prints_bytes_and_the_time_of_a_step(capfd: pytest.CaptureFixture[s
     assert code == 0 and "learner monitor" not in plain
 
 
+def test_size_on_a_microcontroller(capfd: pytest.CaptureFixture[str]) -> None:
+    settings = (
+        "learner.activation=tanh",
+        "learner.hidden=[16]",
+        "learner.units=16",
+        "learner.exploration_correlation=0",
+    )
+    arguments = [word for setting in (*settings, "learner.body=shared") for word in ("--set", setting)]
+    code, out, err = run(capfd, "size", "--board", "--no-calibrate", "--observations", "2", *arguments)
+    assert code == 0, err
+    assert re.search(r"^on a Cortex-M4F: 11\d{3} bytes of RAM and 23\d{3} of flash, .* 3\d{4} instructions", out, re.M)
+    assert re.search(r"^  stm32f405 .* fits$", out, re.M)
+    assert re.search(r"^  uno .* no: no floating-point unit, flash \d+ of 32768, RAM \d+ of 2048$", out, re.M)
+    code, _, err = run(capfd, "size", "--board", "--no-calibrate", "--set", "learner.activation=relu")
+    assert code != 0 and "learner.activation = relu: the firmware's learner has tanh" in err
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys, rtu_edge.cli\n"

@@ -32,8 +32,8 @@ FAULTS = {
     ),
     "learner": (
         "firmware_bridge/boards/stm32f405/learner.cpp",
-        "offset <= sizeof rtu_learner_arena",
-        "offset <= 2 * sizeof rtu_learner_arena",
+        "offset <= sizeof tl_learner_memory",
+        "offset <= 2 * sizeof tl_learner_memory",
     ),
     "bus": (
         "firmware_bridge/bus/dynamixel.c",

@@ -53,6 +53,7 @@ void clear_state(const Cell<T>& cell) {
 // can arise before that. `periods` is the step's length in nominal periods.
 template <class T>
 void predict(const Cell<T>& cell, const T* a, T periods) {
+  if (core::kSmall && cell.own_predict != nullptr) return cell.own_predict(cell, a);
   return cell.config.gated() ? predict_gated(cell, a) : predict_rtu(cell, a, periods);
 }
 
@@ -60,6 +61,7 @@ void predict(const Cell<T>& cell, const T* a, T periods) {
 // the block's sum |z|. A frozen cell has neither.
 template <class T>
 void update(const Cell<T>& cell, bool advance_first, kernels::SetCotangent<T>* sets) {
+  if (core::kSmall && cell.own_update != nullptr) return cell.own_update(cell, sets);
   if (cell.config.credit != Credit::kFrozen)
     cell.config.gated() ? update_gated(cell, advance_first, sets) : update_rtu(cell, advance_first, sets);
   advance_state(cell);
@@ -81,6 +83,7 @@ void step(const Cell<T>& cell, const T* a, T periods, kernels::SetCotangent<T>* 
 // used with gates.
 template <class T>
 void cotangent(const Cell<T>& cell, const T* s1, const T* s2, const T* dy, T* e1, T* e2) {
+  if (core::kSmall && cell.own_cotangent != nullptr) return cell.own_cotangent(s1, s2, dy, e1, e2);
   if (!cell.config.gated()) return cotangent_rtu(cell, s1, s2, dy, e1, e2);
   for (int32_t i = 0; i < cell.config.units(); ++i) e1[i] = dy[i] * s1[i];
 }

@@ -51,6 +51,7 @@ void find_state(const Rtu<T>& cell) {
                       cell.h2, cell.u1, cell.u2, cell.k1, cell.k2, cell.y1, cell.y2, cell.s1, cell.s2);
   const int32_t n = config.units();
   if (config.lru()) memcpy(cell.y + 2 * n, cell.x, static_cast<size_t>(config.inputs) * sizeof(T));
+  if (cell.y == cell.y1) return;  // packed memory
   if (config.units_per_pole == 1) {
     memcpy(cell.y, cell.y1, static_cast<size_t>(n) * sizeof(T));
     memcpy(cell.y + n, cell.y2, static_cast<size_t>(n) * sizeof(T));
@@ -161,6 +162,11 @@ template <class T>
 void cotangent_rtu(const Rtu<T>& cell, const T* s1, const T* s2, const T* dy, T* e1, T* e2) {
   const int32_t n = cell.config.units();
   const bool linear = is_linear(cell.config.kind);
+  if (linear && cell.config.units_per_pole == 1) {
+    for (int32_t i = 0; i < n; ++i) e1[i] = dy[i] * s1[i];
+    for (int32_t i = 0; i < n; ++i) e2[i] = dy[n + i] * s2[i];
+    return;
+  }
   for (int32_t k = 0; k < cell.config.units_per_pole; ++k) {
     for (int32_t p = 0; p < cell.config.poles; ++p) {
       const int32_t i = p * cell.config.units_per_pole + k, at = k * cell.poles + p;

@@ -68,8 +68,12 @@ struct Cell {
   T *h1, *h2, *k1, *k2, *u1, *u2, *s1, *s2, *y1, *y2;  // (G, P)
   T* y;                                                // (config.outputs()) the output in canonical order
   kernels::UnitTraces<T> traces;
-  T *G1, *G2;                         // (G, P) LRU: dh/dgamma_log
-  kernels::Gates<T> gates;            // gates: of the newest step
+  T *G1, *G2;               // (G, P) LRU: dh/dgamma_log
+  kernels::Gates<T> gates;  // gates: of the newest step
+  // Firmware: both halves of a step for this cell's sizes (device_halves.inl.h); null: the kernels.
+  void (*own_predict)(const Cell& cell, const T* a);
+  void (*own_update)(const Cell& cell, kernels::SetCotangent<T>* sets);
+  void (*own_cotangent)(const T* s1, const T* s2, const T* dy, T* e1, T* e2);
   T* unit_trace[kMaxUnitParameters];  // gates: (P) dh/dunit[q]
 };
 
@@ -264,8 +268,13 @@ constexpr Rtu<T> make_rtu(Builder& arena, const RtuConfig& config, const Name& n
   cell.c.phi = arena.vector<T>(name.dot("step.phi"), m);
   cell.c.gam = arena.vector<T>(name.dot("step.gam"), m);
   cell.c.dgam = arena.vector<T>(name.dot("step.dgam"), m);
-  cell.y1 = unit_vector<T>(arena, config, name.dot("scratch.y1"), false);
-  cell.y2 = unit_vector<T>(arena, config, name.dot("scratch.y2"), false);
+  if (arena.packed() && config.units_per_pole == 1 && !config.moments) {
+    cell.y1 = cell.y;  // its two halves, in canonical order at once
+    cell.y2 = cell.y == nullptr ? nullptr : cell.y + m;
+  } else {
+    cell.y1 = unit_vector<T>(arena, config, name.dot("scratch.y1"), false);
+    cell.y2 = unit_vector<T>(arena, config, name.dot("scratch.y2"), false);
+  }
   if (config.credit == Credit::kTbptt1) {
     cell.carry = cell.c;
     cell.carry.g = cell.carry.phi = arena.reserve<T>(static_cast<uint64_t>(cell.poles));

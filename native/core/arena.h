@@ -105,17 +105,36 @@ struct Name {
 // Size of a vector in memory, in scalars, rounded up so that whole vectors of `lanes` can be read and written.
 constexpr uint32_t padded(uint32_t n, uint32_t lanes) { return (n + lanes - 1) / lanes * lanes; }
 
+// Memory of a learner of fixed size without gaps, one array for each type: for firmware, whose pointers into it are
+// then constants of the program. data null: only counted. offset: bytes from the memory's start.
+template <class T>
+struct Pool {
+  T* data = nullptr;
+  uint64_t offset = 0, used = 0;
+};
+
+struct Pools {
+  Pool<uint64_t> u64;
+  Pool<double> f64;
+  Pool<float> f32;
+  Pool<int32_t> i32;
+};
+
 class Builder {
  public:
   constexpr Builder(unsigned char* base, SectionTable* table, uint32_t lanes)
       : base_(base), table_(table), lanes_(lanes) {}
+  // One lane, in pools instead of an arena; other types than the pools' get no memory.
+  constexpr Builder(Pools* pools, SectionTable* table) : base_(nullptr), table_(table), lanes_(1), pools_(pools) {}
 
   constexpr uint32_t lanes() const { return lanes_; }
   constexpr uint64_t bytes() const { return used_; }
+  constexpr bool packed() const { return pools_ != nullptr; }
 
   // Unnamed memory for n scalars, 64-byte aligned; the caller names its parts with describe().
   template <class T>
   constexpr T* reserve(uint64_t n) {
+    if (packed()) return take(n, static_cast<T*>(nullptr));
     last_offset_ = used_;
     used_ += (n * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
     return base_ == nullptr ? nullptr : reinterpret_cast<T*>(base_ + last_offset_);
@@ -164,9 +183,26 @@ class Builder {
   }
 
  private:
+  template <class T>
+  constexpr T* take_from(Pool<T>& pool, uint64_t n) {
+    last_offset_ = pool.offset + pool.used * sizeof(T);
+    T* data = pool.data == nullptr ? nullptr : pool.data + pool.used;
+    pool.used += n;
+    return data;
+  }
+  constexpr uint64_t* take(uint64_t n, uint64_t*) { return take_from(pools_->u64, n); }
+  constexpr double* take(uint64_t n, double*) { return take_from(pools_->f64, n); }
+  constexpr float* take(uint64_t n, float*) { return take_from(pools_->f32, n); }
+  constexpr int32_t* take(uint64_t n, int32_t*) { return take_from(pools_->i32, n); }
+  template <class T>
+  constexpr T* take(uint64_t, T*) {
+    return nullptr;
+  }
+
   unsigned char* base_;
   SectionTable* table_;
   uint32_t lanes_;
+  Pools* pools_ = nullptr;
   uint64_t used_ = 0;
   uint64_t last_offset_ = 0;
 };

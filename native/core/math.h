@@ -12,13 +12,13 @@ namespace rtu::core {
 
 inline uint64_t bits_of(double x) {
   uint64_t bits = 0;
-  memcpy(&bits, &x, sizeof bits);
+  __builtin_memcpy(&bits, &x, sizeof bits);
   return bits;
 }
 
 inline double from_bits(uint64_t bits) {
   double x = 0;
-  memcpy(&x, &bits, sizeof x);
+  __builtin_memcpy(&x, &bits, sizeof x);
   return x;
 }
 
@@ -97,12 +97,17 @@ inline double logarithm(double x) {
   return n * 6.93147180369123816490e-01 + (f - (tail - n * 1.90821492927058770002e-10));
 }
 
-// sin and cos, |x| < 1e5.
-inline void sin_cos(double x, double& s, double& c) {
+// x as n pi / 2 + r with |r| <= pi / 4, |x| < 1e5; returns r, and n modulo 4.
+inline double reduce_quadrant(double x, int& quadrant) {
   const double shift = 6755399441055744.0;
   const double turns = (x * 0.63661977236758134308 + shift) - shift;
-  double r = x - turns * 1.57079632673412561417e+00;
-  r = (r - turns * 6.07710050630396597660e-11) - turns * 2.02226624879595063154e-21;
+  const double r = x - turns * 1.57079632673412561417e+00;
+  quadrant = static_cast<int>(turns) & 3;
+  return (r - turns * 6.07710050630396597660e-11) - turns * 2.02226624879595063154e-21;
+}
+
+// sin and cos, |r| <= pi / 4.
+inline double sine_reduced(double r) {
   const double w = r * r;
   double sine = 1.0 / 355687428096000.0;    // 1/17!
   sine = sine * w - 1.0 / 1307674368000.0;  // 1/15!
@@ -112,7 +117,10 @@ inline void sin_cos(double x, double& s, double& c) {
   sine = sine * w - 1.0 / 5040.0;
   sine = sine * w + 1.0 / 120.0;
   sine = sine * w - 1.0 / 6.0;
-  sine = r + r * w * sine;
+  return r + r * w * sine;
+}
+inline double cosine_reduced(double r) {
+  const double w = r * r;
   double cosine = 1.0 / 20922789888000.0;  // 1/16!
   cosine = cosine * w - 1.0 / 87178291200.0;
   cosine = cosine * w + 1.0 / 479001600.0;
@@ -121,10 +129,15 @@ inline void sin_cos(double x, double& s, double& c) {
   cosine = cosine * w - 1.0 / 720.0;
   cosine = cosine * w + 1.0 / 24.0;
   const double half = 0.5 * w, head = 1.0 - half;
-  cosine = head + (((1.0 - head) - half) + w * w * cosine);
-  const int quadrant = static_cast<int>(static_cast<int64_t>(turns) & 3);
-  s = quadrant == 0 ? sine : quadrant == 1 ? cosine : quadrant == 2 ? -sine : -cosine;
-  c = quadrant == 0 ? cosine : quadrant == 1 ? -sine : quadrant == 2 ? -cosine : sine;
+  return head + (((1.0 - head) - half) + w * w * cosine);
+}
+
+// cos(x), |x| < 1e5: of the two series, the one that its quadrant asks for.
+inline double cosine(double x) {
+  int quadrant = 0;
+  const double r = reduce_quadrant(x, quadrant);
+  const double size = (quadrant & 1) != 0 ? sine_reduced(r) : cosine_reduced(r);
+  return quadrant == 1 || quadrant == 2 ? -size : size;
 }
 
 inline double hyperbolic_tangent(double x) {
@@ -134,14 +147,17 @@ inline double hyperbolic_tangent(double x) {
 }
 
 // log(1 + exp(x)), and its derivative 1 / (1 + exp(-x)).
-inline double softplus(double x) {
+struct Softplus {
+  double value, slope;
+};
+
+inline Softplus softplus_and_slope(double x) {
   const double e = exponential(-absolute(x));
   const double u = 1.0 + e;  // log1p(e) by Kahan's quotient: exact to rounding although u is rounded
   const double tail = u == 1.0 ? e : logarithm(u) * e / (u - 1.0);
-  return (x > 0 ? x : 0.0) + tail;
+  return {(x > 0 ? x : 0.0) + tail, (x >= 0 ? 1.0 : e) / u};
 }
-inline double sigmoid(double x) {
-  return x >= 0 ? 1.0 / (1.0 + exponential(-x)) : exponential(x) / (1.0 + exponential(x));
-}
+
+inline double softplus(double x) { return softplus_and_slope(x).value; }
 
 }  // namespace rtu::core

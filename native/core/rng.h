@@ -33,9 +33,7 @@ inline double uniform(Rng rng) { return (static_cast<double>(next_u32(rng)) + 0.
 // Standard normal, Box and Muller 1958; one of the pair is discarded so that no state is kept outside the arena.
 inline double normal(Rng rng) {
   const double u = uniform(rng), v = uniform(rng);
-  double s = 0, c = 0;
-  sin_cos(6.283185307179586477 * v, s, c);
-  return square_root(-2.0 * logarithm(u)) * c;
+  return square_root(-2.0 * logarithm(u)) * cosine(6.283185307179586477 * v);
 }
 
 // Standard normal cut at two deviations, by rejection (4.6 % are drawn again).

@@ -8,6 +8,9 @@
 #include "native/kernels/dense.inl.h"
 #include "native/kernels/rtu_linear.inl.h"
 #include "native/kernels/rtu_poles.inl.h"
+#if defined(__thumb2__) && defined(__ARM_FP) && (__ARM_FP & 4)
+#include "native/kernels/vfp.inl.h"
+#endif
 
 namespace {
 
@@ -54,29 +57,60 @@ void device_learn_units(int32_t poles, int32_t, int32_t, bool, const Coefficient
   learn_units_sets<float, 1, E, false, false, true>(poles, 1, c, h1, h2, u1, u2, nullptr, nullptr, traces, sets);
 }
 
+#if defined(__thumb2__) && defined(__ARM_FP) && (__ARM_FP & 4)
+constexpr const char* kDeviceIsa = "vfp4";
 template <int E>
-void device_dense_forward(int32_t rows, int32_t stride, int32_t, float* w, float* const* z, const float* a,
-                          const float* x, float* y) {
-  if (any_pending(E, a))
-    dense_forward_sets<float, 1, E>(rows, stride, w, z, a, x, y);
-  else
-    dense_forward_sets<float, 1, 0>(rows, stride, w, z, a, x, y);
+using DeviceDense = VfpDense<E>;
+inline void device_add(int32_t n, float a, const float* x, float* y) { vfp_add_all(n, a, x, y); }
+inline float device_decay_add(int32_t n, float decay, const float* c, float* z) {
+  return vfp_decay_add(n, decay, c, z);
 }
+inline void device_multiply(int32_t n, const float* x, const float* y, float* out) { vfp_multiply_all(n, x, y, out); }
+#else
+constexpr const char* kDeviceIsa = "device";
+template <int E>
+struct DeviceDense {
+  static void forward(int32_t rows, int32_t stride, int32_t n_sets, float* w, float* const* z, const float* a,
+                      const float* x, float* y) {
+    if (E == 2 && n_sets == 1) return DeviceDense<1>::forward(rows, stride, 1, w, z, a, x, y);  // a head
+    if (any_pending(E, a))
+      dense_forward_sets<float, 1, E>(rows, stride, w, z, a, x, y);
+    else
+      dense_forward_sets<float, 1, 0>(rows, stride, w, z, a, x, y);
+  }
+  static void backward(int32_t rows, int32_t stride, const float* w, int32_t n_c, const float* const* c,
+                       float* const* dx) {
+    dense_backward<float, 1>(rows, stride, w, n_c, c, dx);
+  }
+  static float learn(int32_t rows, int32_t stride, float decay, const float* c, const float* x, float* z) {
+    return dense_learn<float, 1>(rows, stride, decay, c, x, z);
+  }
+};
+inline void device_add(int32_t n, float a, const float* x, float* y) { add<float, 1>(n, a, x, y); }
+inline float device_decay_add(int32_t n, float decay, const float* c, float* z) {
+  return decay_add<float, 1>(n, decay, c, z);
+}
+inline void device_multiply(int32_t n, const float* x, const float* y, float* out) {
+  for (int32_t i = 0; i < n; ++i) out[i] = x[i] * y[i];
+}
+#endif
 
-// One cotangent for a value, two for a policy.
-inline void device_dense_backward(int32_t rows, int32_t stride, const float* w, int32_t n_c, const float* const* c,
-                                  float* const* dx) {
-  if (n_c == 1)
-    dense_backward_some<float, 1, 1>(rows, stride, w, c, dx);
-  else
-    dense_backward_some<float, 1, 2>(rows, stride, w, c, dx);
+// Speed before size: their loops are short, and GCC 12 keeps more in registers.
+__attribute__((optimize("O2"), flatten)) inline float device_norm_relu(int32_t n, const float* x, float* xhat,
+                                                                       float* y) {
+  return norm_relu<float, 1>(n, x, xhat, y);
+}
+__attribute__((optimize("O2"), flatten)) inline void device_norm_relu_backward(int32_t n, float inverse_deviation,
+                                                                               const float* xhat, const float* dy,
+                                                                               float* dx) {
+  norm_relu_backward<float, 1>(n, inverse_deviation, xhat, dy, dx);
 }
 
 // For learners with ObGD or SGD, a linear cell with one unit a pole and output through F, and E heads on each body.
 template <int E, Activation F>
 constexpr rtu::kernels::Kernels<float> device_table() {
   rtu::kernels::Kernels<float> table{};
-  table.name = "device";
+  table.name = kDeviceIsa;
   table.lanes = 1;
   table.coefficients = coefficients_of<float, 1, false>;
   table.forward = DeviceBlock<E>::forward;
@@ -84,14 +118,14 @@ constexpr rtu::kernels::Kernels<float> device_table() {
   table.state = device_state<F>;
   table.learn_linear = DeviceBlock<E>::learn_linear;
   table.learn_units = device_learn_units<E>;
-  table.dense_forward = device_dense_forward<E>;
-  table.dense_backward = device_dense_backward;
-  table.dense_learn = dense_learn<float, 1>;
+  table.dense_forward = DeviceDense<E>::forward;
+  table.dense_backward = DeviceDense<E>::backward;
+  table.dense_learn = DeviceDense<E>::learn;
   table.add_phase = add_phase<float, 1>;
-  table.add = add<float, 1>;
-  table.decay_add = decay_add<float, 1>;
-  table.norm_relu = norm_relu<float, 1>;
-  table.norm_relu_backward = norm_relu_backward<float, 1>;
+  table.add = device_add;
+  table.decay_add = device_decay_add;
+  table.norm_relu = device_norm_relu;
+  table.norm_relu_backward = device_norm_relu_backward;
   return table;
 }
 

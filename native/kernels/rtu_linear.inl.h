@@ -64,12 +64,14 @@ RTU_INLINE void pass_member(PassOfMember<T, V, E>& of, T* t, T* w, int32_t step,
     }
     F z1[PassOfMember<T, V, E>::room], z2[PassOfMember<T, V, E>::room];
     if constexpr ((Do & (kPending | kLearn)) != 0) {
+      RTU_EACH_SET
       for (int s = 0; s < E; ++s) {
         z1[s] = L::load(w + (2 + 2 * s) * V);
         z2[s] = L::load(w + (3 + 2 * s) * V);
       }
     }
     if constexpr ((Do & kPending) != 0) {
+      RTU_EACH_SET
       for (int s = 0; s < E; ++s) {
         w1 += L::apart(m.a[s] * z1[s]);
         w2 += L::apart(m.a[s] * z2[s]);
@@ -95,6 +97,7 @@ RTU_INLINE void pass_member(PassOfMember<T, V, E>& of, T* t, T* w, int32_t step,
       }
     }
     if constexpr ((Do & kLearn) != 0) {
+      RTU_EACH_SET
       for (int s = 0; s < E; ++s) {
         z1[s] = m.decay[s] * z1[s] + (m.e1[s] * re + m.e2[s] * im);
         z2[s] = m.decay[s] * z2[s] + (m.e2[s] * re - m.e1[s] * im);
@@ -104,6 +107,7 @@ RTU_INLINE void pass_member(PassOfMember<T, V, E>& of, T* t, T* w, int32_t step,
       }
     }
   }
+  RTU_EACH_SET
   for (int s = 0; s < PassOfMember<T, V, E>::room; ++s) of.norm[s] = m.norm[s];
   of.u1 = Sums == 2 ? m.u1 + other1 : m.u1;
   of.u2 = Sums == 2 ? m.u2 + other2 : m.u2;
@@ -117,6 +121,7 @@ void pass_blocks(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, co
   constexpr bool contracts = (Do & (kDirect | kLearn)) != 0;
   const int32_t poles = block.blocks * V, d = block.inputs, units_per_pole = block.units_per_pole;
   PassOfMember<T, V, E> of{};
+  RTU_EACH_SET
   for (int s = 0; s < E; ++s) {
     if constexpr ((Do & kPending) != 0) of.a[s] = a[s];
     if constexpr ((Do & kLearn) != 0) of.decay[s] = sets[s].decay;
@@ -132,6 +137,7 @@ void pass_blocks(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, co
       T* w = block.weights + static_cast<int64_t>(b * units_per_pole + k) * d * block.weight_step;
       const int32_t at = k * poles + b * V;
       if constexpr (contracts) {
+        RTU_EACH_SET
         for (int s = 0; s < PassOfMember<T, V, E>::room; ++s) {
           of.e1[s] = L::load(sets[s].e1 + at);
           of.e2[s] = L::load(sets[s].e2 + at);
@@ -150,8 +156,8 @@ void pass_blocks(const Block<T>& block, const T* a, const T* x, T* u1, T* u2, co
       }
     }
   }
-  if constexpr ((Do & kLearn) != 0)
-    for (int s = 0; s < E; ++s) sets[s].norm = L::sum(of.norm[s]);
+  if constexpr ((Do & kLearn) != 0) RTU_EACH_SET
+  for (int s = 0; s < E; ++s) sets[s].norm = L::sum(of.norm[s]);
 }
 
 template <class T, int V, int E, unsigned Do>

@@ -124,12 +124,14 @@ void learn_units_sets(int32_t poles, int32_t units_per_pole, const Coefficients<
         T1 = nT1;
         T2 = nT2;
       }
+      RTU_EACH_SET
       for (int s = 0; s < E; ++s) {
         const F e1 = L::load(sets[s].e1 + i), e2 = L::load(sets[s].e2 + i);
         grad_nu[s] += e1 * N1 + e2 * N2;
         grad_theta[s] += e1 * T1 + e2 * T2;
       }
     }
+    RTU_EACH_SET
     for (int s = 0; s < E; ++s) {
       const F z_nu = sets[s].decay * L::load(traces.z_nu[s] + p) + grad_nu[s];
       const F z_theta = sets[s].decay * L::load(traces.z_theta[s] + p) + grad_theta[s];
@@ -138,6 +140,7 @@ void learn_units_sets(int32_t poles, int32_t units_per_pole, const Coefficients<
       norm[s] += L::abs(z_nu) + L::abs(z_theta);
     }
   }
+  RTU_EACH_SET
   for (int s = 0; s < E; ++s) sets[s].norm += L::sum(norm[s]);
 }
 

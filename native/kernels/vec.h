@@ -46,6 +46,13 @@ using IVec = Vec<typename IntOf<T>::type, V>;
 
 #define RTU_INLINE inline __attribute__((always_inline))
 
+// Before a loop over eligibility sets: where size comes first, GCC would keep them in memory and count.
+#if defined(__OPTIMIZE_SIZE__)
+#define RTU_EACH_SET _Pragma("GCC unroll 2")
+#else
+#define RTU_EACH_SET
+#endif
+
 // max and min of vectors in one instruction, which gives a > b ? a : b also for NaN and two zeros. GCC 12 generates
 // two, a comparison and a blend.
 #if defined(__AVX__)

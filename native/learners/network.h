@@ -251,7 +251,7 @@ constexpr Network<T> make_network(Builder& arena, NetworkConfig config, const He
 }
 
 template <class T>
-void bind_kernels(Network<T>& net, const kernels::Kernels<T>* kernels) {
+constexpr void bind_kernels(Network<T>& net, const kernels::Kernels<T>* kernels) {
   net.kernels = kernels;
   net.cell.kernels = kernels;
 }

@@ -29,8 +29,8 @@ struct Normalizer {
   int32_t* still;                    // (size), or null: plain statistics of all samples
 };
 
-// Four planes of T, then the counts, in one reservation: the learner monitor and readers of old checkpoints rely on
-// this order (monitor_normalizers.h, core/old_layout.h).
+// Four planes of T, then the counts, in one reservation unless memory is packed: the learner monitor and readers of old
+// checkpoints rely on this order (monitor_normalizers.h, core/old_layout.h).
 template <class T>
 constexpr Normalizer<T> make_normalizer(core::Builder& arena, int32_t size, const core::Name& name, double bound,
                                         bool channels = true) {
@@ -38,8 +38,14 @@ constexpr Normalizer<T> make_normalizer(core::Builder& arena, int32_t size, cons
   out.size = size;
   out.bound = static_cast<T>(bound);
   const uint32_t n = static_cast<uint32_t>(size), bytes = n * sizeof(T);
-  unsigned char* const room =
-      arena.reserve<unsigned char>(4 * static_cast<uint64_t>(bytes) + (channels ? n + 1 : 1) * sizeof(int32_t));
+  const uint64_t counts = channels ? n + 1 : 1;
+  unsigned char* room = nullptr;
+  if (arena.packed()) {
+    out.mean = arena.reserve<T>(4 * static_cast<uint64_t>(n));
+  } else {
+    room = arena.reserve<unsigned char>(4 * static_cast<uint64_t>(bytes) + counts * sizeof(int32_t));
+    if (room != nullptr) out.mean = reinterpret_cast<T*>(room);
+  }
   T** const planes[] = {&out.mean, &out.mean_low, &out.m2, &out.m2_low};
   const char* const names[] = {"mean", "mean_low", "m2", "m2_low"};
   core::Section section;
@@ -49,18 +55,24 @@ constexpr Normalizer<T> make_normalizer(core::Builder& arena, int32_t size, cons
   for (uint32_t k = 0; k < 4; ++k) {
     section.old = k % 2 == 0 ? core::OldForm::kWide : core::OldForm::kAbsent;
     arena.describe(name.dot(names[k]), section, static_cast<uint64_t>(k) * bytes);
-    if (room != nullptr) *planes[k] = reinterpret_cast<T*>(room + static_cast<size_t>(k) * bytes);
+    if (out.mean != nullptr) *planes[k] = out.mean + k * n;
+  }
+  uint64_t after = 4 * static_cast<uint64_t>(bytes);  // of the counts
+  if (arena.packed()) {
+    out.count = arena.reserve<int32_t>(counts);
+    after = 0;
+  } else if (room != nullptr) {
+    out.count = reinterpret_cast<int32_t*>(room + after);
   }
   section.dtype = core::DType::kI32;
   section.rows = 1;
   section.old = core::OldForm::kWide;
-  arena.describe(name.dot("count"), section, 4 * static_cast<uint64_t>(bytes));
-  if (room != nullptr) out.count = reinterpret_cast<int32_t*>(room + 4 * static_cast<size_t>(bytes));
+  arena.describe(name.dot("count"), section, after);
   if (!channels) return out;
   section.rows = n;
   section.old = core::OldForm::kStill;
-  arena.describe(name.dot("still"), section, 4 * static_cast<uint64_t>(bytes) + sizeof(int32_t));
-  if (room != nullptr) out.still = out.count + 1;
+  arena.describe(name.dot("still"), section, after + sizeof(int32_t));
+  if (out.count != nullptr) out.still = out.count + 1;
   return out;
 }
 

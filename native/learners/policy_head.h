@@ -26,9 +26,25 @@ struct PolicyConfig {
   constexpr bool correlated() const { return !discrete && correlation > 0; }
 };
 
+// sigma and dsigma / ds of one actuator, kept from the draw of an action for its gradient. sigma 0: nothing is kept.
+template <class T>
+struct KeptSigma {
+  T s;
+  double sigma, slope;
+};
+
+template <class T>
+core::Softplus sigma_and_slope(const PolicyConfig& config, T s, KeptSigma<T>* kept) {
+  if (kept != nullptr && kept->sigma > 0 && kept->s == s) return {kept->sigma, kept->slope};
+  core::Softplus found = core::softplus_and_slope(static_cast<double>(s));
+  found.value += config.sigma_floor;
+  if (kept != nullptr) *kept = {s, found.value, found.slope};
+  return found;
+}
+
 template <class T>
 double sigma_of(const PolicyConfig& config, T s) {
-  return core::softplus(static_cast<double>(s)) + config.sigma_floor;
+  return sigma_and_slope<T>(config, s, nullptr).value;
 }
 
 template <class T>
@@ -53,14 +69,16 @@ double mean_of(const T* y, const T* shift, int32_t k) {
 }
 
 // Draws an action: sample (width) is unclipped; the gradient is that of the sample. shift (width): rho times the noise
-// of the step before; null draws from the distribution over all of them.
+// of the step before; null draws from the distribution over all of them. kept (actions), may be null.
 template <class T>
-void sample(const PolicyConfig& config, const T* y, core::Rng rng, T* action, const T* shift = nullptr) {
+void sample(const PolicyConfig& config, const T* y, core::Rng rng, T* action, const T* shift = nullptr,
+            KeptSigma<T>* kept = nullptr) {
   if (!config.discrete) {
     const double fresh = fresh_share(config, shift);
-    for (int32_t k = 0; k < config.actions; ++k)
-      action[k] =
-          static_cast<T>(mean_of(y, shift, k) + fresh * sigma_of(config, y[config.actions + k]) * core::normal(rng));
+    for (int32_t k = 0; k < config.actions; ++k) {
+      const double sigma = sigma_and_slope(config, y[config.actions + k], kept == nullptr ? nullptr : kept + k).value;
+      action[k] = static_cast<T>(mean_of(y, shift, k) + fresh * sigma * core::normal(rng));
+    }
     return;
   }
   double p[kMaxActions];
@@ -108,16 +126,16 @@ Spread spread(const PolicyConfig& config, const T* y) {
   return {sum / config.actions, H};
 }
 
-// Cotangents of log pi(action) and of the entropy H on the head's outputs; shift as for sample().
+// Cotangents of log pi(action) and of the entropy H on the head's outputs; shift and kept as for sample().
 template <class T>
-void policy_cotangents(const PolicyConfig& config, const T* y, const T* action, const T* shift, T* log_pi, T* entropy) {
+void policy_cotangents(const PolicyConfig& config, const T* y, const T* action, const T* shift, KeptSigma<T>* kept,
+                       T* log_pi, T* entropy) {
   if (!config.discrete) {
     const double fresh = fresh_share(config, shift);
     for (int32_t k = 0; k < config.actions; ++k) {
-      const double s = static_cast<double>(y[config.actions + k]);
-      const double sigma = sigma_of(config, s),
+      const core::Softplus of = sigma_and_slope(config, y[config.actions + k], kept == nullptr ? nullptr : kept + k);
+      const double sigma = of.value, slope = of.slope,
                    z = (static_cast<double>(action[k]) - mean_of(y, shift, k)) / (fresh * sigma);
-      const double slope = core::sigmoid(s);  // dsigma / ds
       log_pi[k] = static_cast<T>(z / (fresh * sigma));
       log_pi[config.actions + k] = static_cast<T>((z * z - 1.0) / sigma * slope);
       entropy[k] = T(0);

@@ -51,6 +51,7 @@ struct StreamAc {
   double* correction;              // (kCorrections) stream_qrc.h, or null
   T *shift, *shift_before;         // (width) what the noise before added to the mean of action, of before; or null
   T* shift_next;                   // (width) what the noise of action will add
+  KeptSigma<T>* sigma;             // (actions) continuous actions; not saved
   T *features[2], *s1[2], *s2[2];  // recompute: the cell's output and slopes of the step before
   StepInfo* info;
   LearnerWindows* windows;  // may be null; not in the arena
@@ -116,11 +117,12 @@ constexpr StreamAc<T> make_stream_ac(Builder& arena, const StreamAcConfig& confi
     }
   }
   agent.info = arena.reserve<StepInfo>(1);
+  if (!config.policy.discrete) agent.sigma = arena.reserve<KeptSigma<T>>(width);
   return agent;
 }
 
 template <class T>
-void init(StreamAc<T>& agent, uint64_t seed) {
+void init(const StreamAc<T>& agent, uint64_t seed) {
   core::seed_rng(agent.rng, seed, 1);
   for (int i = 0; i < agent.nets; ++i) init_network(agent.net[i], agent.rng);
   if (agent.correction != nullptr) init_correction(agent.net[1]);
@@ -189,10 +191,10 @@ void draw_action(const StreamAc<T>& agent, const T* y) {
     agent.counters[kDeviated] = deviates(policy, y, agent.action) ? 1 : 0;
     return;
   }
-  if (agent.shift == nullptr) return sample(policy, y, agent.rng, agent.action);
+  if (agent.shift == nullptr) return sample<T>(policy, y, agent.rng, agent.action, nullptr, agent.sigma);
   memcpy(agent.shift_before, agent.shift, bytes);
   memcpy(agent.shift, agent.shift_next, bytes);
-  sample(policy, y, agent.rng, agent.action, agent.shift);
+  sample<T>(policy, y, agent.rng, agent.action, agent.shift, agent.sigma);
   for (int32_t k = 0; k < policy.width(); ++k)
     agent.shift_next[k] = static_cast<T>(policy.correlation) * (agent.action[k] - y[k]);
 }
@@ -253,7 +255,7 @@ void keep_cotangents(const StreamAc<T>& agent, const T* action, const T* shift, 
   agent.critic().head[0].cot[0][0] = T(1);
   const Head<T>& head = agent.actor().head[agent.actor_head()];
   const int32_t kind = agent.actor_kind();
-  policy_cotangents(agent.config.policy, head.y, action, shift, head.cot[kind], head.cot[kind + 1]);
+  policy_cotangents(agent.config.policy, head.y, action, shift, agent.sigma, head.cot[kind], head.cot[kind + 1]);
   for (int i = 0; i < agent.nets; ++i) store_gradients(agent.net[i], features[i], s1[i], s2[i]);
 }
 

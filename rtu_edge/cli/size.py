@@ -13,6 +13,9 @@ from rtu_edge.cli.target import is_file
 
 if TYPE_CHECKING:
     from rtu_edge.learn.footprint import Footprint
+    from rtu_edge.learn.on_board import OnBoard
+
+_STM32F405 = (1024 * 1024, 128 * 1024, 168_000_000)  # bytes of flash and of RAM, Hz
 
 
 @click.command(
@@ -28,13 +31,15 @@ if TYPE_CHECKING:
 @click.option(
     "--actuators", type=click.IntRange(1), metavar="N", help="Number of actuators  [default: those of the plant, or 1]"
 )
-@click.option("--calibrate/--no-calibrate", default=True, help="Measure the time of a step on this host  [default: on]")
+@click.option("--board", is_flag=True, help="Also as firmware")
+@click.option("--calibrate/--no-calibrate", default=True, help="Time a step on this host  [default: on]")
 @options.overrides
 @options.as_json()
 def command(
     config: str | None,
     observations: int | None,
     actuators: int | None,
+    board: bool,
     calibrate: bool,
     overrides: tuple[str, ...],
     as_json: bool,
@@ -43,7 +48,7 @@ def command(
 
     CONFIG is a TOML file with a [learner] section; PLANT is the name of a simulated plant, for a learner of that size
     with the defaults. `device.plant` or `device.sim` of the file gives the numbers of observations and actuators. The
-    table has a line for each part of the learner; --json lists every section.
+    table has a line for each part; --json lists every section.
     """
     from rtu_edge._base.errors import ConfigError
     from rtu_edge._base.strict import quoted
@@ -51,6 +56,7 @@ def command(
     from rtu_edge.device import plants
     from rtu_edge.device.simulated import unknown_plant
     from rtu_edge.learn.footprint import footprint as size
+    from rtu_edge.learn.on_board import on_board
 
     if config is not None and (is_file(config) or "/" in config):
         settings = load_config(config, overrides)
@@ -73,10 +79,14 @@ def command(
     found = size("stream_ac", observation_size=observations or 2, calibrate=calibrate, **arguments)
     monitor = settings.learner_monitor
     scanned = min(monitor.scan_kib * 1024, found.nbytes) if monitor.enabled else 0
+    firmware = on_board(found) if board else None
     if as_json:
-        print_json({**_plain(found), "learner_monitor": {"included": False, "scan_bytes": scanned}})
+        plain = {**_plain(found), "learner_monitor": {"included": False, "scan_bytes": scanned}}
+        print_json({**plain, "board": asdict(firmware)} if firmware else plain)
         return
     click.echo("\n".join([*_groups(found), found.totals]))
+    if firmware:
+        click.echo("\n".join(_board_lines(firmware)))
     if scanned:
         click.echo(
             f"not included: the learner monitor, which also checks {scanned:,} bytes of the state per step "
@@ -94,6 +104,25 @@ def _groups(found: Footprint) -> list[str]:
     rows.append(("alignment", "", found.nbytes - sum(size for _, _, size in rows)))
     width = max(len(name) for name, _, _ in rows)
     return [f"{name:{width}}  {count:>12}  {size:>9} bytes" for name, count, size in rows if size]
+
+
+def _board_lines(found: OnBoard) -> list[str]:
+    """The learner as firmware, and each board with what it lacks, if anything."""
+    from rtu_edge.device.boards import BOARDS
+
+    lines = [
+        f"on a Cortex-M4F: {found.ram} bytes of RAM and {found.flash} of flash, without bridge and stack;"
+        f" {found.instructions} instructions and {found.cycles} cycles per step without wait states,"
+        f" {found.cycles / _STM32F405[2] * 1e6:.0f} us at {_STM32F405[2] // 1_000_000} MHz"
+    ]
+    rooms = {"stm32f405": ("Cortex-M4F, STM32F405", *_STM32F405[:2])}
+    rooms |= {name: (board.core, board.flash[1], board.ram[1]) for name, board in BOARDS.items()}
+    for name, (core, flash, ram) in rooms.items():
+        lacks = [] if core.startswith(("Cortex-M4F", "Cortex-M7")) else ["no floating-point unit"]
+        lacks += [f"flash {found.image_flash} of {flash}"] * (found.image_flash > flash)
+        lacks += [f"RAM {found.image_ram} of {ram}"] * (found.image_ram > ram)
+        lines.append(f"  {name:12} {core:24} {'no: ' + ', '.join(lacks) if lacks else 'fits'}")
+    return lines
 
 
 def _plain(found: Footprint) -> dict[str, Any]:

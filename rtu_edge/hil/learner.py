@@ -15,7 +15,7 @@ from rtu_edge._bridge import lib
 from rtu_edge.device import protocol
 from rtu_edge.device.ports import DEFAULT_BAUD, open_port
 
-__all__ = ["SETTINGS", "BoardLearner", "LearnerStatus"]
+__all__ = ["SETTINGS", "SHARED_SETTINGS", "BoardLearner", "LearnerStatus"]
 
 # Arguments of StreamAC for the learner that the board has (firmware_bridge/boards/stm32f405/learner_model.h).
 SETTINGS: dict[str, Any] = {
@@ -32,6 +32,9 @@ SETTINGS: dict[str, Any] = {
     "sigma_floor": 0.0,
     "exploration_correlation": 0.0,
 }
+
+# The same of the image with one body for actor and critic.
+SHARED_SETTINGS: dict[str, Any] = {**SETTINGS, "body": "shared", "actor_warmup": 2000}
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,9 @@ class BoardLearner(Closing):
                 for _ in range(asked):
                     self._status(0.2)
             return
-        raise DeviceError(f"{self._port.url}: no learner answers; the image is tl_stm32f405_learner")
+        raise DeviceError(
+            f"{self._port.url}: no learner answers; the image is tl_stm32f405_learner or tl_stm32f405_learner_shared"
+        )
 
     def _send(self, op: int, body: bytes = b"") -> None:
         frame = protocol.Frame(protocol.FrameType.LEARNER, payload=bytes([op, 0, 0, 0]) + body)

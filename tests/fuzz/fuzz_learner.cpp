@@ -32,7 +32,7 @@ size_t frame_to_learner(uint8_t* out) {
   size_t n = TL_LEARNER_HEAD;
   for (size_t i = 0; i < words;
        ++i, n += 4)  // small numbers are the interesting ones; 128 of them reach beyond the arena
-    tl_put_u32(ask.payload + n, op >= 128 ? script.u32() : script.u8() * (sizeof rtu_learner_arena / 128u));
+    tl_put_u32(ask.payload + n, op >= 128 ? script.u32() : script.u8() * (sizeof tl_learner_memory / 128u));
   n += script.take(ask.payload + n, op % 8u == TL_LEARNER_BYTES ? script.u8() % (TL_PAYLOAD_MAX + 1u - n) : 0);
   ask.size = static_cast<uint8_t>(n);
   return tl_frame_encode(&ask, out);
@@ -66,13 +66,13 @@ void tl_board_send(void*, const uint8_t* bytes, size_t n) {
   ++answered;
   CHECK(frame.size >= TL_LEARNER_HEAD);
   if (frame.payload[0] == TL_LEARNER_STATUS) {
-    CHECK(frame.size == TL_LEARNER_STATUS_BYTES && tl_get_u32(frame.payload + 36) == sizeof rtu_learner_arena);
+    CHECK(frame.size == TL_LEARNER_STATUS_BYTES && tl_get_u32(frame.payload + 36) == sizeof tl_learner_memory);
     return;
   }
   CHECK(frame.payload[0] == TL_LEARNER_BYTES && frame.size >= 8);
   const uint32_t offset = tl_get_u32(frame.payload + 4);
-  CHECK(offset <= sizeof rtu_learner_arena && frame.size - 8u <= sizeof rtu_learner_arena - offset);
-  CHECK(memcmp(frame.payload + 8, rtu_learner_arena + offset, frame.size - 8u) == 0);
+  CHECK(offset <= sizeof tl_learner_memory && frame.size - 8u <= sizeof tl_learner_memory - offset);
+  CHECK(memcmp(frame.payload + 8, memory + offset, frame.size - 8u) == 0);
 }
 
 size_t tl_serial_read(tl_serial*, uint8_t* bytes, size_t n) {

@@ -8,21 +8,61 @@
 #include "firmware_bridge/boards/stm32f405/learner_model.h"
 #include "firmware_bridge/boards/stm32f405/start.h"
 #include "firmware_bridge/protocol/bytes.h"
+#include "native/cells/device_halves.inl.h"
 #include "native/kernels/device.inl.h"
 
+// The file is compiled as a whole program (cmake/firmware.cmake), so that what is constant here is constant in every
+// function; these are what the rest of the image sees.
+#if defined(__arm__)
+#define TL_VISIBLE __attribute__((externally_visible))
+#else
+#define TL_VISIBLE
+#endif
+
 extern "C" {
+TL_VISIBLE void tl_board_main(void);
 // Symbols for the tool that counts instructions (tools/qemu/count.c).
-__attribute__((noinline, noclone)) void tl_count_begin(void) { __asm__ volatile("" ::: "memory"); }
-__attribute__((noinline, noclone)) void tl_count_end(void) { __asm__ volatile("" ::: "memory"); }
-alignas(64) unsigned char rtu_learner_arena[tl_device::arena_bytes()];
-tl_device::Learner tl_learner;
+TL_VISIBLE __attribute__((noinline, noclone)) void tl_count_begin(void) { __asm__ volatile("" ::: "memory"); }
+TL_VISIBLE __attribute__((noinline, noclone)) void tl_count_end(void) { __asm__ volatile("" ::: "memory"); }
+TL_VISIBLE tl_device::Memory tl_learner_memory;
+TL_VISIBLE tl_device::Learner tl_learner;
+#if defined(__arm__)
+// In place of the compiler's library: a quarter of its instructions, the same bits. Its argument registers.
+TL_VISIBLE __attribute__((pcs("aapcs"))) double __aeabi_ddiv(double a, double b);
+__attribute__((pcs("aapcs"))) double __aeabi_ddiv(double a, double b) { return rtu::core::divide(a, b); }
+#endif
 }
 
 namespace {
 
 using namespace tl_device;
 
-constexpr kernels::Kernels<float> kTable = device_table<1, Activation::kTanh>();
+// The kernels, without those whose work the halves below do.
+constexpr kernels::Kernels<float> table() {
+    kernels::Kernels<float> out = device_table<kShared ? 2 : 1, Activation::kTanh>();
+    out.coefficients = nullptr;
+    out.forward = nullptr;
+    out.state = nullptr;
+    out.learn_linear = nullptr;
+    out.learn_units = nullptr;
+    return out;
+}
+constexpr kernels::Kernels<float> kTable = table();
+Scratch scratch;
+
+using Halves = DeviceHalves<kUnits, kObservations, kShared ? 2 : 1, Activation::kTanh>;
+constexpr Agent with_halves(Agent agent) {
+    for (int i = 0; i < agent.nets; ++i) {
+        agent.net[i].cell.own_predict = Halves::predict;
+        agent.net[i].cell.own_update = Halves::update;
+        agent.net[i].cell.own_cotangent = Halves::cotangent;
+    }
+    return agent;
+}
+constexpr Agent kAgent = with_halves(bind(tl_learner_memory, scratch, &kTable));
+static_assert(device_halves_fit<kUnits, kShared ? 2 : 1>(kAgent.net[0].cell), "");
+static_assert(device_halves_fit<kUnits, kShared ? 2 : 1>(kAgent.net[kAgent.nets - 1].cell), "");
+unsigned char *const memory = reinterpret_cast<unsigned char *>(&tl_learner_memory);
 static_assert(config().body.cell.kind == cells::CellKind::kLinear && !config().values.on(), "");
 static_assert(config().body.cell.units_per_pole == 1 && config().body.cell.activation == Activation::kTanh, "");
 
@@ -48,11 +88,10 @@ void send_status() {
     frame.size = TL_LEARNER_STATUS_BYTES;
     p[0] = TL_LEARNER_STATUS;
     const uint32_t words[] = {running() ? 1u : 0u, tl_learner.steps, limit, tl_learner.episodes};
-    const float floats[] = {tl_learner.last_return, mean_return(tl_learner), tl_learner.agent.info->value,
-                            tl_learner.agent.info->delta};
+    const float floats[] = {tl_learner.last_return, mean_return(tl_learner), scratch.info.value, scratch.info.delta};
     for (int i = 0; i < 4; ++i) tl_put_u32(p + 4 + 4 * i, words[i]);
     for (int i = 0; i < 4; ++i) tl_put_f32(p + 20 + 4 * i, floats[i]);
-    tl_put_u32(p + 36, sizeof rtu_learner_arena);
+    tl_put_u32(p + 36, sizeof tl_learner_memory);
     const uint8_t shape[] = {kObservations, kActions, kUnits, kHidden};
     memcpy(p + 40, shape, sizeof shape);
     send(frame);
@@ -60,8 +99,8 @@ void send_status() {
 
 // True where n bytes from `offset` lie in the arena and may be read or changed now.
 bool allowed(uint32_t offset, uint32_t n) {
-    return !running() && n <= TL_LEARNER_CHUNK && offset <= sizeof rtu_learner_arena &&
-           n <= sizeof rtu_learner_arena - offset;
+    return !running() && n <= TL_LEARNER_CHUNK && offset <= sizeof tl_learner_memory &&
+           n <= sizeof tl_learner_memory - offset;
 }
 
 void answer(const tl_frame &ask) {
@@ -70,25 +109,25 @@ void answer(const tl_frame &ask) {
     const uint32_t second = ask.size >= 12 ? tl_get_u32(ask.payload + 8) : 0;
     if (op == TL_LEARNER_RUN && ask.size == 8) {
         limit = first;
-        if (written) begin_episode(tl_learner);
+        if (written) begin_episode(tl_learner, kAgent);
         written = false;
     }
     if (op == TL_LEARNER_STOP) limit = 0;  // ignores any payload, so that stopping never fails on a detail
     if (op == TL_LEARNER_INIT && ask.size == 8) {
         limit = 0;
-        start(tl_learner, rtu_learner_arena, &kTable, first);
+        start(tl_learner, kAgent, tl_learner_memory, scratch, first);
     }
     if (op == TL_LEARNER_READ && ask.size == 12 && allowed(first, second)) {
         tl_frame frame = {};
         frame.payload[0] = TL_LEARNER_BYTES;
         tl_put_u32(frame.payload + 4, first);
-        memcpy(frame.payload + 8, rtu_learner_arena + first, second);
+        memcpy(frame.payload + 8, memory + first, second);
         frame.size = static_cast<uint8_t>(8 + second);
         send(frame);
         return;
     }
     if (op == TL_LEARNER_BYTES && ask.size >= 8 && allowed(first, ask.size - 8u)) {
-        memcpy(rtu_learner_arena + first, ask.payload + 8, ask.size - 8u);
+        memcpy(memory + first, ask.payload + 8, ask.size - 8u);
         written = true;
     }
     send_status();
@@ -111,7 +150,7 @@ void tl_board_main(void) {
     tl_board board;
     tl_board_start(&board);
     tl_decoder_init(&decoder);
-    start(tl_learner, rtu_learner_arena, &kTable, 0);
+    start(tl_learner, kAgent, tl_learner_memory, scratch, 0);
     tl_simulated_options options = {};
     options.boot_id = board.boot_id;
     if (!tl_simulated_init(&device, "cartpole", &options, tl_board_send, nullptr, tl_board_now_us())) return;
@@ -121,7 +160,7 @@ void tl_board_main(void) {
         tl_board_feed();
         if (running()) {
             tl_count_begin();
-            const bool ended = control_step(tl_learner);
+            const bool ended = control_step(tl_learner, kAgent);
             tl_count_end();
             if (!running() || (ended && tl_learner.episodes % kWindow == 0)) send_status();
         } else if (tl_bridge_due(&device.bridge) > tl_board_now_us()) {

@@ -9,7 +9,18 @@ namespace tl_device {
 
 using namespace rtu;
 
-constexpr int32_t kObservations = 2, kActions = 1, kUnits = 16, kHidden = 16, kWindow = 20;
+// Other sizes are for counting: observations beyond those of the plant repeat them, halved.
+#if !defined(TL_LEARNER_SIZES)
+#define TL_LEARNER_SIZES 2, 16, 16
+#endif
+#if !defined(TL_LEARNER_SHARED)
+#define TL_LEARNER_SHARED 0
+#endif
+
+constexpr int32_t kSizes[] = {TL_LEARNER_SIZES};
+constexpr int32_t kObservations = kSizes[0], kUnits = kSizes[1], kHidden = kSizes[2];
+constexpr int32_t kPlantObservations = 2, kActions = 1, kWindow = 20;
+constexpr bool kShared = TL_LEARNER_SHARED != 0;  // one body for actor and critic
 constexpr double kGamma = 0.99;
 
 constexpr learners::HeadConfig head(double kappa) {
@@ -19,12 +30,13 @@ constexpr learners::HeadConfig head(double kappa) {
     return out;
 }
 
-// Equal to rtu_edge.StreamAC with rtu_edge.hil.learner.SETTINGS: small, and quick on this one plant; a test compares
-// the two.
+// Equal to rtu_edge.StreamAC with rtu_edge.hil.learner.SETTINGS, or SHARED_SETTINGS with one body: small, and quick on
+// this one plant; a test compares the two.
 constexpr learners::StreamAcConfig config() {
     learners::StreamAcConfig out;
     out.observation_size = kObservations;
     out.policy.actions = kActions;
+    out.shared_body = kShared;
     out.gamma = kGamma;
     out.body.cell.activation = kernels::Activation::kTanh;
     out.body.cell.inputs = kObservations;
@@ -32,6 +44,7 @@ constexpr learners::StreamAcConfig config() {
     out.body.cell.r_min = 0.7;
     out.body.layers = 1;
     out.body.hidden[0] = kHidden;
+    out.actor_warmup = kShared ? 2000 : 0;
     out.actor = head(2.0);
     out.critic = head(3.0);
     return out;
@@ -41,14 +54,54 @@ constexpr learners::StreamAcConfig config() {
 static_assert(!config().previous_action && !config().previous_reward, "this board has no previous inputs");
 static_assert(config().body.cell.credit == cells::Credit::kRtrl, "this board learns with credit = rtrl");
 
-constexpr uint64_t arena_bytes() {
-    core::Builder footprint(nullptr, nullptr, 1);
+using Agent = learners::StreamAc<float>;
+
+constexpr core::Pools counted() {
+    core::Pools pools;
+    core::Builder footprint(&pools, nullptr);
     (void)learners::make_stream_ac<float>(footprint, config());
-    return footprint.bytes();
+    return pools;
 }
 
+// All that the learner is, as the host reads and writes it.
+struct Memory {
+    uint64_t u64[counted().u64.used];
+    double f64[counted().f64.used];
+    float f32[counted().f32.used];
+    int32_t i32[counted().i32.used];
+};
+
+// What it only reports or can find again.
+struct Scratch {
+    learners::StepInfo info;
+    learners::KeptSigma<float> sigma[kActions];
+};
+
+constexpr core::Pools pools_of(Memory &memory) {
+    core::Pools pools;
+    pools.u64.data = memory.u64;
+    pools.f64.data = memory.f64;
+    pools.f32.data = memory.f32;
+    pools.i32.data = memory.i32;
+    pools.f64.offset = sizeof memory.u64;
+    pools.f32.offset = pools.f64.offset + sizeof memory.f64;
+    pools.i32.offset = pools.f32.offset + sizeof memory.f32;
+    return pools;
+}
+
+// The learner in its memory; a constant of the firmware.
+constexpr Agent bind(Memory &memory, Scratch &scratch, const kernels::Kernels<float> *kernels) {
+    core::Pools pools = pools_of(memory);
+    core::Builder builder(&pools, nullptr);
+    Agent agent = learners::make_stream_ac<float>(builder, config());
+    agent.info = &scratch.info;
+    agent.sigma = scratch.sigma;
+    for (int i = 0; i < agent.nets; ++i) learners::bind_kernels(agent.net[i], kernels);
+    return agent;
+}
+
+// The plant, and what the host is told.
 struct Learner {
-    learners::StreamAc<float> agent;
     const tl_plant *plant;
     tl_plant_state state;
     uint32_t seed, steps, episodes;
@@ -57,46 +110,48 @@ struct Learner {
     float returns[kWindow];  // of the last episodes
 };
 
-inline void begin_episode(Learner &learner) {
-    learner.plant->reset(&learner.state, learner.seed + learner.episodes * 2654435769u);
-    learner.sum = 0;
-    learners::begin(learner.agent);
-    float x[kObservations];
+inline void observe(const Learner &learner, float *x) {
     learner.plant->observe(&learner.state, x);
-    (void)learners::predict(learner.agent, x, true, 1.0f, &learner.action);
-    (void)learners::update(learner.agent, 0.0, false, false, static_cast<const float *>(nullptr));
+    for (int32_t j = kPlantObservations; j < kObservations; ++j) x[j] = 0.5f * x[j - kPlantObservations];
 }
 
-// memory: arena_bytes(), aligned to core::kAlignment.
-inline void start(Learner &learner, unsigned char *memory, const kernels::Kernels<float> *kernels, uint32_t seed) {
-    memset(memory, 0, static_cast<size_t>(arena_bytes()));
-    core::Builder arena(memory, nullptr, 1);
+inline void begin_episode(Learner &learner, const Agent &agent) {
+    learner.plant->reset(&learner.state, learner.seed + learner.episodes * 2654435769u);
+    learner.sum = 0;
+    learners::begin(agent);
+    float x[kObservations];
+    observe(learner, x);
+    (void)learners::predict(agent, x, true, 1.0f, &learner.action);
+    (void)learners::update(agent, 0.0, false, false, static_cast<const float *>(nullptr));
+}
+
+inline void start(Learner &learner, const Agent &agent, Memory &memory, Scratch &scratch, uint32_t seed) {
+    memset(&memory, 0, sizeof memory);
+    scratch = Scratch{};
     learner = Learner{};
-    learner.agent = learners::make_stream_ac<float>(arena, config());
-    for (int i = 0; i < learner.agent.nets; ++i) learners::bind_kernels(learner.agent.net[i], kernels);
-    learners::init(learner.agent, seed);
+    learners::init(agent, seed);
     learner.plant = tl_plant_find("cartpole");
     learner.seed = seed;
-    begin_episode(learner);
+    begin_episode(learner, agent);
 }
 
 // One control step: the plant moves by the previous action, the learner observes, acts and learns. True when an episode
 // ended; the next one has then started.
-inline bool control_step(Learner &learner) {
+inline bool control_step(Learner &learner, const Agent &agent) {
     const tl_plant_row &force = learner.plant->sheet->rows[learner.plant->sheet->observation_size];
     const float u = force.min + (learner.action + 1.0f) * 0.5f * (force.max - force.min);
     const tl_plant_result result = learner.plant->step(&learner.state, &u);
     float x[kObservations];
-    learner.plant->observe(&learner.state, x);
-    (void)learners::predict(learner.agent, x, true, 1.0f, &learner.action);
-    (void)learners::update(learner.agent, static_cast<double>(result.reward), result.terminated, result.truncated,
+    observe(learner, x);
+    (void)learners::predict(agent, x, true, 1.0f, &learner.action);
+    (void)learners::update(agent, static_cast<double>(result.reward), result.terminated, result.truncated,
                            static_cast<const float *>(nullptr));
     learner.sum += result.reward;
     ++learner.steps;
     if (!result.terminated && !result.truncated) return false;
     learner.last_return = learner.returns[learner.episodes % kWindow] = learner.sum;
     ++learner.episodes;
-    begin_episode(learner);
+    begin_episode(learner, agent);
     return true;
 }
 

@@ -25,17 +25,19 @@ static void write(const char* path, const void* data, size_t n) {
   std::ofstream(path, std::ios::binary).write(static_cast<const char*>(data), static_cast<std::streamsize>(n));
 }
 
-alignas(64) static unsigned char memory[arena_bytes()];
+static Memory memory;
+static Scratch scratch;
+static const Agent agent = bind(memory, scratch, kernels::kScalar);
 
 static void learn(uint32_t seed, uint32_t steps, const std::string& uploaded) {
   static Learner learner;
-  start(learner, memory, kernels::kScalar, seed);
+  start(learner, agent, memory, scratch, seed);
   if (!uploaded.empty()) {
-    memcpy(memory, uploaded.data(), sizeof memory);
-    begin_episode(learner);
+    memcpy(&memory, uploaded.data(), sizeof memory);
+    begin_episode(learner, agent);
   }
   while (learner.steps < steps)
-    if (control_step(learner) && learner.episodes % kWindow == 0)
+    if (control_step(learner, agent) && learner.episodes % kWindow == 0)
       std::printf("%u %u %.9g\n", static_cast<unsigned>(learner.steps), static_cast<unsigned>(learner.episodes),
                   static_cast<double>(mean_return(learner)));
 }
@@ -44,31 +46,30 @@ int main(int argc, char** argv) {
   const std::string verb = argc > 1 ? argv[1] : "";
   const auto number = [argv](int i) { return static_cast<uint32_t>(std::strtoul(argv[i], nullptr, 10)); };
   static core::SectionTable table;
-  core::Builder footprint(nullptr, &table, 1);
-  (void)learners::make_stream_ac<float>(footprint, config());
+  core::Pools pools = pools_of(memory);
+  core::Builder described(&pools, &table);
+  (void)learners::make_stream_ac<float>(described, config());
+  unsigned char* const bytes = reinterpret_cast<unsigned char*>(&memory);
   if (verb == "run" && argc == 5) {
     learn(number(2), number(3), "");
-    write(argv[4], memory, sizeof memory);
+    write(argv[4], &memory, sizeof memory);
     return 0;
   }
   if (verb == "resume" && argc == 6) {
     const std::string arena = read(argv[4]);
     if (arena.size() != sizeof memory) return 1;
     learn(number(2), number(3), arena);
-    write(argv[5], memory, sizeof memory);
+    write(argv[5], &memory, sizeof memory);
     return 0;
   }
   if (verb == "pack" && argc == 5) {
     const std::string arena = read(argv[2]), text = read(argv[3]);
     if (arena.size() != sizeof memory) return 1;
-    memcpy(memory, arena.data(), sizeof memory);
-    core::Builder bound(memory, nullptr, 1);
-    auto agent = learners::make_stream_ac<float>(bound, config());
-    for (int i = 0; i < agent.nets; ++i) learners::bind_kernels(agent.net[i], kernels::kScalar);
+    memcpy(&memory, arena.data(), sizeof memory);
     learners::flush(agent);  // a checkpoint has no step pending
     const uint32_t length = static_cast<uint32_t>(text.size());
     std::vector<unsigned char> out(core::checkpoint_bytes(table, length));
-    core::write_checkpoint(table, memory, text.data(), length, out.data());
+    core::write_checkpoint(table, bytes, text.data(), length, out.data());
     write(argv[4], out.data(), out.size());
     return 0;
   }
@@ -76,9 +77,9 @@ int main(int argc, char** argv) {
     const std::string file = read(argv[2]);
     const char* where = "";
     if (core::failed(core::read_checkpoint(table, reinterpret_cast<const unsigned char*>(file.data()), file.size(),
-                                           memory, where)))
+                                           bytes, where)))
       return 1;
-    write(argv[3], memory, sizeof memory);
+    write(argv[3], &memory, sizeof memory);
     return 0;
   }
   return 2;
