@@ -1,5 +1,7 @@
+# Only by name, never by `all`: the tests ask for them in the package's own build folder (tests/toolchain.py).
+
 # Compiled only: the learners are templates, and tools inspect their code here.
-add_library(rtu_instances OBJECT tests/native/freestanding.cpp)
+add_library(rtu_instances OBJECT EXCLUDE_FROM_ALL tests/native/freestanding.cpp)
 target_compile_options(rtu_instances PRIVATE ${rtu_freestanding})
 target_link_libraries(rtu_instances PRIVATE rtu_warnings rtu_learn)
 
@@ -10,6 +12,7 @@ endif()
 
 # tests/test_c.py compares the C library with Python; tests/test_c_library.py installs it.
 include(cmake/c_library.cmake)
+set_target_properties(rtu_edge rtu_edge_static rtu_edge_object PROPERTIES EXCLUDE_FROM_ALL ON)
 
 # One executable per tests/{native,firmware}/test_*.{c,cpp}; exit code 0 means passed. pytest runs them:
 # tests/test_native.py. tests/native/count_*.cpp are counted by tests/test_instructions.py.
@@ -22,7 +25,7 @@ foreach(source IN LISTS native_tests firmware_tests)
   get_filename_component(folder ${source} DIRECTORY)
   get_filename_component(folder ${folder} NAME)
   set(target ${folder}_${name})
-  add_executable(${target} ${source})
+  add_executable(${target} EXCLUDE_FROM_ALL ${source})
   set_target_properties(${target} PROPERTIES
     OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/${folder})
   target_compile_definitions(${target} PRIVATE _DEFAULT_SOURCE _XOPEN_SOURCE=700)
@@ -42,9 +45,9 @@ endforeach()
 target_compile_options(native_count_control PRIVATE -O2)
 
 # The host's half of a comparison with the emulated microcontroller: tests/test_qemu_cell.py.
-add_executable(cortex_cell_host tests/firmware/cortex/cell_host.cpp)
+add_executable(cortex_cell_host EXCLUDE_FROM_ALL tests/firmware/cortex/cell_host.cpp)
 target_link_libraries(cortex_cell_host PRIVATE rtu_warnings rtu_learn)
-add_executable(cortex_learner_host tests/firmware/cortex/learner_host.cpp)
+add_executable(cortex_learner_host EXCLUDE_FROM_ALL tests/firmware/cortex/learner_host.cpp)
 target_link_libraries(cortex_learner_host PRIVATE rtu_warnings rtu_learn tl_plants)
 add_executable(cortex_learner_host_shared tests/firmware/cortex/learner_host.cpp)
 target_compile_definitions(cortex_learner_host_shared PRIVATE TL_LEARNER_SHARED=1)

@@ -61,20 +61,40 @@ def locked(folder: Path) -> Iterator[Path]:
         yield folder
 
 
-def configure(kind: str, folder: Path) -> None:
-    """Configure a build folder, unless it is."""
+def of_the_package() -> Path | None:
+    """The folder where the set-up compiled the package for this Python, with the flags of a release: its objects are
+    those of the test programs too.
+    """
+    tag = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+    for cache in sorted(BUILD.glob(f"{tag}-*/CMakeCache.txt")):
+        text = cache.read_text()
+        if (cache.parent / "build.ninja").exists() and f"CMAKE_HOME_DIRECTORY:INTERNAL={ROOT}\n" in text:
+            return cache.parent
+    return None
+
+
+def configure(kind: str, folder: Path) -> Path:
+    """Configure a build folder, unless it is; return the one to build in."""
+    package = of_the_package() if kind == "release" else None
+    if package is not None:
+        if "RTU_EDGE_TESTS:BOOL=ON\n" not in (package / "CMakeCache.txt").read_text():
+            run(tool("cmake"), "-DRTU_EDGE_TESTS=ON", "-DRTU_EDGE_WERROR=ON", package)
+        return package
     if (folder / "build.ninja").exists():
-        return
+        return folder
     options = ["-DRTU_EDGE_PYTHON=OFF", "-DRTU_EDGE_FUZZ=ON" if kind == "fuzz" else "-DRTU_EDGE_TESTS=ON"]
     options += ["-DRTU_EDGE_WERROR=ON"]
     if kind == "sanitize":
         options += ["-DRTU_EDGE_SANITIZE=ON"]
+    if kind == "aarch64":
+        options += ["-DRTU_EDGE_QUICK=ON"]
     if kind == "fuzz":
         options += [f"-DCMAKE_C_COMPILER={tool('clang')}", f"-DCMAKE_CXX_COMPILER={tool('clang++')}"]
     if kind == "cortex-m4" or (kind == "aarch64" and not ON_ARM):
         options += [f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'cmake' / kind}.cmake"]
     ninja = f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}"
     run(tool("cmake"), "-G", "Ninja", ninja, "-S", ROOT, "-B", folder, *options)
+    return folder
 
 
 def build(kind: str, *targets: str) -> Path:
@@ -82,7 +102,7 @@ def build(kind: str, *targets: str) -> Path:
     folder.
     """
     with locked(BUILD / f"tests-{kind}") as folder:
-        configure(kind, folder)
+        folder = configure(kind, folder)
         run(tool("ninja"), "-C", folder, "-j", "2", *targets)
     return folder
 

@@ -10,7 +10,6 @@
 #include "input.h"
 #include "native/core/checkpoint.h"
 #include "native/kernels/device.inl.h"
-#include "native/kernels/table.inl.h"
 
 namespace {
 
@@ -19,7 +18,6 @@ using cells::CellKind;
 using optim::Rule;
 
 constexpr kernels::Kernels<float> kDevice = device_table<1, Activation::kTanh>();
-constexpr kernels::Kernels<float> kAll = make_table<float, 1>("fuzz", coefficients_of<float, 1, false>);
 
 // The agent of the microcontroller, smaller: rtu_edge.StreamAC(2, 1, units=2, hidden=2).
 learners::StreamAcConfig config() {
@@ -115,9 +113,9 @@ void look_at(Agent& agent, const std::vector<unsigned char>& file) {
 
 void look_at(const std::vector<unsigned char>& file) {
   static Agent agents[] = {{config(), kDevice},
-                           {config(CellKind::kMinGru, Rule::kIntentional, 1), kAll},
-                           {config(CellKind::kLru, Rule::kAdaptiveObgd, 0), kAll},
-                           {config(CellKind::kElstm, Rule::kAdam, 1), kAll}};
+                           {config(CellKind::kMinGru, Rule::kIntentional, 1), *kernels::kScalar},
+                           {config(CellKind::kLru, Rule::kAdaptiveObgd, 0), *kernels::kScalar},
+                           {config(CellKind::kElstm, Rule::kAdam, 1), *kernels::kScalar}};
   for (Agent& agent : agents) look_at(agent, file);
 }
 
