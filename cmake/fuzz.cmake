@@ -22,6 +22,7 @@ target_link_libraries(fuzz_link PRIVATE fuzz_runtime)
 
 # The kernels of a host in single precision, once for the target and for the one with a planted fault.
 add_library(fuzz_kernels STATIC native/kernels/isa_scalar.cpp native/kernels/transform_scalar.cpp)
+target_include_directories(fuzz_kernels PRIVATE ${PROJECT_SOURCE_DIR})
 target_compile_definitions(fuzz_kernels PRIVATE RTU_EDGE_FLOAT_ONLY)
 target_link_libraries(fuzz_checkpoint PRIVATE fuzz_kernels)
 

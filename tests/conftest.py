@@ -38,7 +38,50 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+# Seconds of the files that take longest, on two cores: begun first, so that no worker ends alone with one of them.
+LONG = {
+    "test_arm.py": 250,
+    "test_fuzz.py": 150,
+    "test_native.py": 150,
+    "test_wheel.py": 90,
+    "test_lint.py": 60,
+    "test_hil_run.py": 70,
+    "test_bus_server.py": 30,
+    "test_job.py": 30,
+    "test_pytest_plugin.py": 20,
+    "test_boards.py": 20,
+    "test_upgrade.py": 15,
+    "test_estop_late.py": 11,
+}
+
+
+def long_first(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Order tests so that long files begin each worker's share, which `--dist worksteal` cuts from this list."""
+    files: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path.name, []).append(item)
+    shares: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    loads = [0] * workers
+    for name in sorted(set(LONG) & set(files), key=lambda name: (-LONG[name], name)):
+        least = loads.index(min(loads))
+        loads[least] += LONG[name]
+        shares[least] += files[name]
+    rest = [item for item in items if item.path.name not in LONG]
+    ordered: list[pytest.Item] = []
+    for index, share in enumerate(shares):
+        size = (len(items) - len(ordered)) // (workers - index)
+        if len(share) > size:
+            return items  # a selection of few tests
+        ordered += share + rest[: size - len(share)]
+        del rest[: size - len(share)]
+    return ordered
+
+
+@pytest.hookimpl(trylast=True)  # after `-m` and `-k`
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers > 1:
+        items[:] = long_first(items, workers)
     for item in items:
         if item.get_closest_marker("alone") and not item.get_closest_marker("timing"):
             raise pytest.UsageError(f"{item.nodeid} is marked `alone` and not `timing`: it would run next to others")

@@ -86,6 +86,7 @@ def test_a_log_cut_at_every_byte_is_closed_with_all_its_whole_chunks(
     whole_parts = [part.end for part in parts_of(small)]
     counts = [0, 0]
     seen: set[tuple[int, ...]] = set()
+    last: tuple[bytes, int] = b"", 0
     cut, target = in_memory / "cut.mcap", in_memory / "repaired.mcap"
     for at in range(len(data)):
         cut.write_bytes(data[:at])
@@ -103,7 +104,8 @@ def test_a_log_cut_at_every_byte_is_closed_with_all_its_whole_chunks(
         assert kept[:same] == data[:same], "what is kept is kept bit for bit"
         if at >= data_end:
             assert kept == data, "the end is the one that the run would have written"
-        else:
+        elif (kept, chunks) != last:  # the same bytes are read once
+            last = kept, chunks
             log = read_log(target)
             assert log.cut == "" and log.records.tobytes() == whole.records[: chunks * CHUNK].tobytes()
             stage = (chunks, log.end is not None, len(log.lost))

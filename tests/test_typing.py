@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = """
 import numpy as np
 import rtu_edge as rtu
@@ -50,18 +52,24 @@ print(size.nbytes + 1, learn(100))
 """
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for both, so that the package and numpy are read once."""
+    return tmp_path_factory.mktemp("user")
+
+
 def checked(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
     (folder / "user.py").write_text(program)
     command = [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent", "user.py"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
-def test_a_user_s_program_passes_the_strict_checker(tmp_path: Path) -> None:
-    done = checked(tmp_path, PROGRAM)
+def test_a_user_s_program_passes_the_strict_checker(folder: Path) -> None:
+    done = checked(folder, PROGRAM)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_wrong_calls_of_a_user_are_found(tmp_path: Path) -> None:
+def test_wrong_calls_of_a_user_are_found(folder: Path) -> None:
     wrong = PROGRAM.replace("size.nbytes + 1", 'size.nbytes + "1"').replace("link.handshake()", "link.shake_hands()")
-    done = checked(tmp_path, wrong)
+    done = checked(folder, wrong)
     assert done.returncode == 1 and "shake_hands" in done.stdout and "[operator]" in done.stdout, done.stdout

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Run the tests in .venv, which `tools/setup.sh test` sets up: tools/test.sh [pytest arguments].
-# First the timing tests, alone; then tests that mostly wait for real time, three at once; then the rest, one process
+# First the timing tests, alone; then tests that mostly wait for real time, four at once; then the rest, one process
 # per core. A failure does not end the next part.
 set -u
 cd "$(dirname "$0")/.." || exit
@@ -21,7 +21,7 @@ run() { # run <marks> <pytest argument>...
 
 run "timing and alone" "$@" || failed=$code
 # In real time: a test that fails on a loaded host must pass when run alone.
-run "timing and not alone" -n 3 --dist worksteal "$@" || {
+run "timing and not alone" -n 4 --dist worksteal "$@" || {
     echo "what failed among others is repeated alone:"
     run "timing and not alone" --last-failed --last-failed-no-failures none "$@" || failed=$code
 }
