@@ -5,6 +5,8 @@ motor on its pins. `python -m benchmarks.arduino` lets the host learn on it.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,16 @@ def test_the_host_drives_a_motor_on_an_emulated_uno(arduino: object) -> None:
             while seen.u != (0.0,):
                 seen = state_of(host)
             assert seen.state == protocol.DeviceState.DISARMED
+
+
+def test_an_unknown_board_is_named(arduino: object, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools/arduino.py", "build", "due"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "") and "arduino.py: due: must be one of uno" in done.stderr
+    for board, example in (("due", "MotorEncoder"), ("uno", "Blink")):
+        with pytest.raises(ValueError, match=r"^(due|Blink): must be one of"):
+            arduino.build(board, example, tmp_path)  # type: ignore[attr-defined]
 
 
 def test_each_example_compiles(arduino: object, tmp_path: Path) -> None:

@@ -196,9 +196,9 @@ def test_an_invalid_joint_is_named(joint: Joint, message: str) -> None:
 
 def test_joints_are_different() -> None:
     one = Joint("a", 1, -1.0, 1.0, 1.0, Safe.HOLD)
-    with pytest.raises(ConfigError, match="two have the same id"):
+    with pytest.raises(ConfigError, match=r"joints\[1\].id = 1: joints\[0\] has the same id"):
         BusServer("/dev/null", joints=[one, Joint("b", 1, -1.0, 1.0, 1.0, Safe.HOLD)])
-    with pytest.raises(ConfigError, match="joints: 0; must be 1 to 18"):
+    with pytest.raises(ConfigError, match="joints: 0 joints; must be 1 to 18"):
         BusServer("/dev/null")
 
 

@@ -6,15 +6,18 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from rtu_edge._base.errors import ConfigError
 from rtu_edge.cli import cli
-from rtu_edge.config.bus_file import load_bus_file
+from rtu_edge.config.bus_file import load_bus_file, write_bus_file
 from rtu_edge.device.emulated_bus import EmulatedBus
+from rtu_edge.device.servo_bus import ServoBus
 
 pytestmark = pytest.mark.timing
 
@@ -105,9 +108,38 @@ def test_a_joint_that_was_not_moved_is_named(tmp_path: Path) -> None:
         assert "pan (servo 1): was not moved by hand" in str(done.exception) and not (tmp_path / "a.toml").exists()
         done = CliRunner().invoke(cli, ["bus", *arguments[:-1]], input="n\n")
         assert "not confirmed" in str(done.exception)
-    for wrong in ("pan", "pan=253", "pan=x"):
-        done = invoke("calibrate", "/dev/null", wrong, "-o", str(tmp_path / "a.toml"))
-        assert f"{wrong}: expected NAME=ID" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("joints", "message"),
+    [
+        *(([wrong], f"{wrong}: expected NAME=ID") for wrong in ("pan", "pan=253", "pan=x", "pan=²", "pan=-1", "pan=")),
+        (["pan=1", "pan=2"], "pan=2: expected NAME=ID, each name and id once"),
+        (["1=1"], '1=1: NAME = "1": a letter, then at most 13 letters'),
+        (["a_long_shoulder=1"], '"a_long_shoulder": a letter, then at most 13 letters'),
+        ([f"j{id}={id}" for id in range(19)], "19 joints: a bus has at most 18"),
+    ],
+)
+def test_joints_are_checked_before_anything_is_moved(joints: list[str], message: str, tmp_path: Path) -> None:
+    done = invoke("calibrate", "/dev/null", *joints, "-o", str(tmp_path / "a.toml"))
+    assert message in str(done.exception)
+
+
+def test_a_file_that_would_be_refused_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "arm.toml"
+    path.write_text(FILE)
+    given = load_bus_file(path)
+    with pytest.raises(ConfigError, match=r"joint.b.id = 1: joint.a has the same id"):
+        write_bus_file(replace(given, joint=dict.fromkeys("ab", given.joint["pan"])), tmp_path / "b.toml")
+    assert not (tmp_path / "b.toml").exists()
+
+
+def test_ids_are_given_in_order() -> None:
+    done = invoke("scan", "/dev/null", "--first-id", "5", "--last-id", "2")
+    assert "--first-id 5: is above --last-id 2" in str(done.exception)
+    with EmulatedBus("feetech", servos=1) as emulated, ServoBus(emulated.port) as bus, pytest.raises(ConfigError) as no:
+        bus.scan(5, 2)
+    assert str(no.value) == "first = 5: is above last, 2"
 
 
 FILE = """
@@ -122,6 +154,12 @@ safe = "hold"
 """
 
 
+def tables(ids: Iterable[int]) -> str:
+    """Joints j1, j2 ... with the numbers of the one in FILE."""
+    numbers = FILE.partition("id = 1\n")[2]
+    return "".join(f"[joint.j{id}]\nid = {id}\n{numbers}" for id in ids)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -134,6 +172,12 @@ safe = "hold"
         ('"feetech"', '"feetech"\ngoal = "speed"', "joint.pan.goal_max = 0.0"),
         ('"feetech"', '"feetech"\ngoal = "torque"', 'goal = "torque": must be'),
         ('safe = "hold"', 'safe = "hold"\nspeed = 1', "joint.pan.speed = 1: unknown key"),
+        ('"feetech"', '"feetech"\nobserve = []', "observe = []: must be of position, speed, load, at least one"),
+        ('"feetech"', '"feetech"\nobserve = ["speed", "speed"]', "each once"),
+        (FILE, 'port = "x"\nfamily = "scs"\n[joint]\n', "joint: 0 joints; must be 1 to 18"),
+        ("[joint.pan]", f"{tables(range(2, 20))}[joint.pan]", "joint: 19 joints; must be 1 to 18"),
+        ("[joint.pan]", f"{tables([1])}[joint.pan]", "joint.pan.id = 1: joint.j1 has the same id"),
+        ("[joint.pan]", '[joint."1"]', 'joint.1.name = "1": a letter'),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -16,6 +16,7 @@ import test_docs_commands
 
 import rtu_edge.cli
 from rtu_edge import __version__
+from rtu_edge.cli import options
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -63,6 +64,17 @@ def test_a_help_is_a_phrase_to_search_for() -> None:
         assert len(phrase(option).split()) >= 2 and not re.match(r"(Of|If|Where|Also)\b", text), where
         given = isinstance(option.default, (int, float, str, tuple, Path)) and not option.is_flag
         assert not given or "[default: " in text, where
+
+
+def test_a_number_is_finite() -> None:
+    """Everywhere: with nan no limit of a range refuses, and a time of nan or inf never ends."""
+    numbers = [(name, option) for name, option in OPTIONS if isinstance(option.type, click.types.FloatParamType)]
+    assert len({name for name, _ in numbers}) > 10
+    for name, option in numbers:
+        for text in ("nan", "inf", "-inf", "1e999"):
+            with pytest.raises(click.BadParameter, match=r"is not (a finite number|in the range)"):
+                option.type.convert(text, option, None)
+            assert isinstance(option.type, options.Number), f"{name} {option.opts[-1]}"
 
 
 def test_each_command_stands_in_one_group() -> None:

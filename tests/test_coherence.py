@@ -79,6 +79,11 @@ def test_real_gates_are_coherent_and_other_cells_are_refused() -> None:
         (coherence_of, ([0.9], [0.1], 0.5, -1), "lag = -1: expected"),
         (coherence_of, ([0.9, 0.0], [0.1, 0.1], 0.5, 3), "retention, phase: expected"),
         (coherence_of, ([0.9], [0.1, 0.1], 0.5, 3), "retention, phase: expected"),
+        (coherence_of, (None, [0.1], 0.5, 3), "retention, phase: expected"),
+        (coherence_of, ([0.9], ["a"], 0.5, 3), "retention, phase: expected"),
+        (coherence_of, ([0.9], [object()], 0.5, 3), "retention, phase: expected"),
+        (coherence, (rtu.LinearRTU(2, 4), 3), "learner: a LinearRTU is none; a cell alone has no eligibilities"),
+        (coherence, (None, 3), "learner: a NoneType is none"),
     ],
 )
 def test_an_argument_out_of_its_range_is_named(call: Any, arguments: tuple[Any, ...], named: str) -> None:

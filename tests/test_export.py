@@ -20,6 +20,7 @@ from reference.policy_oracle import OraclePolicy
 
 import rtu_edge
 from rtu_edge.device.plants import Plant
+from rtu_edge.learn.c_policy import export_c
 from rtu_edge.learn.onnx import ExportError, OnnxPolicy, drive, export_onnx, probe, verify_onnx
 from rtu_edge.learn.onnx.model import config_hash
 from rtu_edge.learn.onnx.probe import load
@@ -346,3 +347,18 @@ def test_onnxruntime_is_imported_in_one_place():
     wanted = re.compile(r"^\s*(import|from) +(onnx|onnxruntime)\b|import_module\(.onnx", re.MULTILINE)
     found = [path for folder in folders for path in folder.rglob("*.py") if wanted.search(path.read_text("utf-8"))]
     assert found == []
+
+
+@pytest.mark.parametrize("agent", [None, 3, "agent.rtu", rtu_edge.LinearRTU(2, 4), rtu_edge.TDPredictor(2, units=4)])
+def test_what_has_no_policy_is_named(agent, tmp_path):
+    what = getattr(agent, "kind", type(agent).__name__)
+    for call in (
+        lambda: export_onnx(agent, tmp_path / "a.onnx"),
+        lambda: verify_onnx(tmp_path / "a.onnx", agent),
+        lambda: export_c(agent, tmp_path / "a.c"),
+    ):
+        with pytest.raises(
+            rtu_edge.ConfigError, match=f"^agent: (a|kind) '?{what}'? has no policy to export; stream_ac"
+        ):
+            call()
+    assert not list(tmp_path.iterdir())

@@ -46,6 +46,13 @@ def test_a_file_and_an_environment_take_a_horizon() -> None:
     plant = rtu.Plant("cartpole")
     assert rtu.StreamAC(2, 1, dt_s=0.02, **file.learner.arguments(0.02)).config == like
     assert rtu.StreamAC.from_env(plant, horizon_s=2.0, units=4).config == like
+    low = rtu.StreamAC.from_env(plant, horizon_s=2.0, coherent=True, units=4).config
+    assert low == rtu.StreamAC.for_horizon(2, 1, 2.0, 0.02, coherent=True, units=4).config != like
+    assert rtu.StreamAC.from_env(plant, coherent=False, units=4).config == rtu.StreamAC.from_env(plant, units=4).config
+    with pytest.raises(rtu.ConfigError, match="coherent = True: needs horizon_s"):
+        rtu.StreamAC.from_env(plant, coherent=True)
+    with pytest.raises(rtu.ConfigError, match="coherent = 'yes': expected True or False"):
+        rtu.StreamAC.from_env(plant, horizon_s=2.0, coherent="yes")
     with pytest.raises(rtu.ConfigError, match=r"horizon_s = 0.02: expected a number from 0.04 to 200"):
         rtu.StreamAC.from_env(plant, horizon_s=0.02)
     with pytest.raises(rtu.ConfigError, match=r"learner.horizon_s = 0.02: expected a number from 0.04 to 200"):

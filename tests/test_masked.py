@@ -107,10 +107,16 @@ def test_subclasses_without_a_mask_and_plain_lists_are_taken() -> None:
 
 @pytest.mark.parametrize("value", [True, np.True_, 1, np.array(True), np.bool_(False), 0])
 def test_truth_values_are_taken_as_programs_have_them(value: Any) -> None:
-    one, other = agent(), agent()
+    one, other, third = agent(), agent(), agent()
     one.step(X, 1.0, value, truncated=value)
     other.step(X, 1.0, bool(value), truncated=bool(value))
-    assert one.state_hash() == other.state_hash()
+    bound(third)(1.0, value, truncated=value)
+    assert one.state_hash() == other.state_hash() == third.state_hash()
+
+
+def bound(learner: rtu.StreamAC) -> Any:
+    learner.bind(np.array(X, np.float32), np.zeros(learner.config["action_size"], np.float32))
+    return learner.step_bound
 
 
 @pytest.mark.parametrize("value", [None, "False", 2, 0.5, np.array([True, False]), [], object(), np.ma.masked])
@@ -120,6 +126,8 @@ def test_what_is_no_truth_value_is_refused_by_name(value: Any) -> None:
     for call in (
         lambda: one.step(X, 1.0, value),
         lambda: one.step(X, 1.0, truncated=value),
+        lambda: bound(one)(1.0, value),
+        lambda: bound(one)(1.0, truncated=value),
     ):
         with pytest.raises(ValueError, match=r"^(terminated|truncated) = .*: expected True or False$"):
             call()

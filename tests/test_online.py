@@ -263,3 +263,17 @@ def test_bad_arguments_are_named(arguments: dict[str, Any], named_in: str) -> No
 def test_the_bound_follows_the_rule() -> None:
     bounds = {head: rtu.TDPredictor(3, head=head).config["head_bound"] for head in ("td", "true_online", "swift")}
     assert bounds == {"td": 1.0, "true_online": 1.0, "swift": 0.1}
+
+
+@pytest.mark.parametrize("head", ["true_online", "swift"])
+@pytest.mark.parametrize("cell", ["linear", "nonlinear", "mingru", "lru"])
+@pytest.mark.parametrize("activation", ["relu", "identity"])
+def test_intentional_steps_need_bounded_features(head: str, cell: str, activation: str) -> None:
+    settings: dict[str, Any] = {"units": 8, "optimizer": "intentional", "activation": activation, "cell": cell}
+    settings["head"] = head
+    with pytest.raises(rtu.ConfigError, match=f"optimizer = 'intentional': diverges with head = '{head}'"):
+        rtu.TDPredictor(2, **settings)
+    xs = 3 * np.random.default_rng(0).standard_normal((400, 2))
+    for bounded in ({"activation": "tanh"}, {"hidden": 8}, {"cell": "elstm"}, {"credit": "frozen"}, {"head": "td"}):
+        v = rtu.TDPredictor(2, **{**settings, **bounded}, seed=1)
+        assert max(abs(v.step(x, x[0])) for x in xs) < 1e3

@@ -8,8 +8,9 @@ import math
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rtu_edge._bridge import ffi, lib
@@ -17,6 +18,7 @@ from rtu_edge._bridge import ffi, lib
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge.device.emulated_bus import EmulatedBus
 from rtu_edge.device.servo_bus import BusError, BusStatus, ServoBus, ServoState, port_is_gone
+from rtu_edge.device.servo_group import ServoGroup
 from rtu_edge.device.servo_registers import FAMILIES, registers
 
 pytestmark = pytest.mark.timing
@@ -107,6 +109,47 @@ def test_what_a_family_cannot_do_is_said() -> None:
             bus.ping(253)
     with pytest.raises(ConfigError, match='family "xl320": must be one of dynamixel, feetech, scs'):
         registers("xl320")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"port": None}, "port = None: expected a path or an open Port"),
+        ({"port": 3}, "port = 3: expected a path"),
+        ({"family": None}, 'family "None": must be one of'),
+        ({"family": ["feetech"]}, "must be one of dynamixel"),
+        ({"baud": "1M"}, "baud = '1M': expected an integer"),
+        ({"latency_us": 1.5}, "latency_us = 1.5: expected an integer"),
+        ({"return_delay_us": None}, "return_delay_us = None: expected an integer"),
+        ({"echo": "no"}, "echo = 'no': expected True or False"),
+    ],
+)
+def test_an_argument_of_another_type_is_named(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        ServoBus(**{"port": "/dev/null", **wrong})
+    assert message in str(caught.value)
+
+
+def test_arguments_of_a_call_are_named() -> None:
+    with EmulatedBus("feetech", servos=2) as emulated, opened(emulated) as bus:
+        calls: list[tuple[Callable[..., Any], tuple[Any, ...], str]] = [
+            (bus.read, (1, None), 'register "None"'),
+            (bus.read, (1, []), 'register "[]"'),
+            (bus.write, (1, "goal_position", None), "goal_position = None rad: must be finite"),
+            (bus.write, (1, "goal_position", "1"), "goal_position = 1 rad: must be finite"),
+            (bus.write_steps, (1, "goal_position", 1.5), "goal_position = 1.5: expected an integer"),
+            (bus.write_bytes, (1, 42, "ab"), "data = 'ab': expected bytes"),
+            (bus.write_bytes, (1, 42, 2), "data = 2: expected bytes"),
+            (bus.sync_read, (1, "position"), "ids = 1: expected a sequence of ids"),
+            (bus.sync_read, ([], "position"), "1 to 32 different ids"),
+            (bus.sync_read, ([1, 1], "position"), "1 to 32 different ids"),
+            (bus.sync_write, ("goal_position", [1.0]), "values = [1.0]: expected a value for each id"),
+            (lambda *given: ServoGroup(bus, *given), ("12", "position"), "ids = '12': expected a sequence"),
+        ]
+        for call, given, message in calls:
+            with pytest.raises(ConfigError) as caught:
+                call(*given)
+            assert message in str(caught.value)
 
 
 def test_scan_finds_servos_and_two_of_one_id(emulated: EmulatedBus) -> None:

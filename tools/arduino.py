@@ -59,8 +59,12 @@ def build(board: str, example: str, library: Path, out: Path = OUT) -> Path:
     """Build an example of a packed library; return the ELF file. The .su files lie in its folder.
 
     Raises:
+        ValueError: an unknown board or example.
         subprocess.CalledProcessError: the compiler refuses; its output is in the message of `run`.
     """
+    for name, known in ((board, BOARDS), (example, EXAMPLES)):
+        if name not in known:
+            raise ValueError(f"{name}: must be one of {', '.join(known)}")
     part, variant, macro = BOARDS[board]
     folder = out / f"{board}-{example}"
     shutil.rmtree(folder, ignore_errors=True)
@@ -107,9 +111,12 @@ def run(*command: object) -> str:
 def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1] not in ("pack", "build"):
         sys.exit(f"usage: arduino.py pack | build [{' | '.join(BOARDS)}]...")
+    boards = (sys.argv[2:] or list(BOARDS)) if sys.argv[1] == "build" else []
+    if unknown := [board for board in boards if board not in BOARDS]:
+        sys.exit(f"arduino.py: {', '.join(unknown)}: must be one of {', '.join(BOARDS)}")
     library = pack()
     print(library)
-    for board in (sys.argv[2:] or BOARDS) if sys.argv[1] == "build" else ():
+    for board in boards:
         for example in EXAMPLES:
             image = build(board, example, library)
             text, data, bss = (int(word) for word in run("avr-size", image).splitlines()[1].split()[:3])

@@ -42,7 +42,7 @@ def command() -> None:
 @options.seconds(10.0, "10")
 @click.option(
     "--hz",
-    type=click.FloatRange(0.1, 10_000.0),
+    type=options.Number(0.1, 10_000.0),
     metavar="X",
     help="Rate of the simulated device, in Hz  [default: the plant's]",
 )
@@ -125,7 +125,7 @@ def loop(
 @command.command("soak", epilog=options.examples("rtu-edge bench soak --hours 1"))
 @click.option(
     "--hours",
-    type=click.FloatRange(0.001, 10_000.0),
+    type=options.Number(0.001, 10_000.0),
     metavar="X",
     default=10.0,
     help="Length of the test in virtual time, in hours  [default: 10]",
@@ -166,7 +166,7 @@ def soak_command(hours: float, seed: int, out: Path, as_json: bool) -> None:
 )
 @click.option(
     "--away",
-    type=click.FloatRange(0.01, 500.0),
+    type=options.Number(0.01, 500.0),
     metavar="SECONDS",
     default=0.2,
     help="Length of a drop  [default: 0.2]",

@@ -22,7 +22,7 @@ _LONGEST_S = 1e9  # of --last
 @click.argument("file", type=click.Path(exists=True, path_type=Path), shell_complete=complete.run)
 @click.option(
     "--last",
-    type=click.FloatRange(0.0, min_open=True),
+    type=options.Number(0.0, min_open=True),
     metavar="S",
     default=10.0,
     help="Show the last S seconds  [default: 10]",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import sys
 import time
@@ -31,7 +32,7 @@ family = click.option(
 )
 latency = click.option(
     "--latency-ms",
-    type=click.FloatRange(0.0, 1000.0),
+    type=options.Number(0.0, 1000.0),
     default=4.0,
     metavar="MS",
     help="Latency allowed for adapter and host, in ms  [default: 4]",
@@ -68,10 +69,12 @@ def scan(
 
     It reads only. An id that is garbled belongs to two servos, or the baud rate is wrong.
     """
-    from rtu_edge._base.errors import CheckFailed
+    from rtu_edge._base.errors import CheckFailed, ConfigError
     from rtu_edge._base.text_table import TextTable
     from rtu_edge.tools.servos import look
 
+    if first_id > last_id:
+        raise ConfigError(f"--first-id {first_id}: is above --last-id {last_id}")
     with _open(port, family, baud, latency_ms) as bus:
         found = list(look(bus, first_id, last_id))
     if as_json:
@@ -310,13 +313,18 @@ def serve(file: Path, link: Path | None, emulated: bool, seconds: float | None) 
 
 def _joints(given: tuple[str, ...]) -> dict[str, int]:
     from rtu_edge._base.errors import ConfigError
+    from rtu_edge.device.bus_server import JOINTS_MAX, check_joint_name
 
     found: dict[str, int] = {}
     for text in given:
-        name, equals, number = text.partition("=")
-        if not equals or not number.isdigit() or int(number) > 252 or name in found or int(number) in found.values():
+        name, _, number = text.partition("=")
+        id = int(number) if re.fullmatch("[0-9]{1,3}", number) else -1
+        if not 0 <= id <= 252 or name in found or id in found.values():
             raise ConfigError(f"{text}: expected NAME=ID, each name and id once, such as elbow=2")
-        found[name] = int(number)
+        check_joint_name(f"{text}: NAME", name)
+        found[name] = id
+    if len(found) > JOINTS_MAX:
+        raise ConfigError(f"{len(found)} joints: a bus has at most {JOINTS_MAX}")
     return found
 
 

@@ -15,7 +15,7 @@ from rtu_edge.cli.common import console
 @options.steps(shown="100000")
 @click.option(
     "--realtime-s",
-    type=click.FloatRange(0.1),
+    type=options.Number(0.1),
     metavar="S",
     default=20.0,
     help="Length of the real-time stage, in seconds  [default: 20]",

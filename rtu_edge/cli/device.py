@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @options.seed()
 @click.option(
     "--slew",
-    type=click.FloatRange(0.0, min_open=True),
+    type=options.Number(0.0, min_open=True),
     metavar="X",
     help="Largest change of an actuator per period  [default: none]",
 )

@@ -17,7 +17,7 @@ from rtu_edge.tools import estop as stops
 @options.baud()
 @click.option(
     "--timeout-s",
-    type=click.FloatRange(0.1),
+    type=options.Number(0.1),
     metavar="S",
     default=5.0,
     help="Time limit for the whole stop, in seconds  [default: 5]",

@@ -5,6 +5,7 @@ A command may append what is special about it with `more`, and say which default
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ import click
 from rtu_edge.cli import complete
 
 __all__ = [
+    "Number",
     "apply",
     "arm",
     "as_json",
@@ -39,6 +41,17 @@ __all__ = [
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 Decorator = Callable[[Function], Function]
+
+
+class Number(click.FloatRange):
+    """A finite number within a range: "nan" is below no limit, and "inf" above none that is missing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number, or fail with one sentence."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 def _help(text: str, more: str = "", default: str = "", joint: str = ": ") -> str:
@@ -103,7 +116,7 @@ def seconds(default: float | None, shown: str) -> Decorator[Any]:
     """--seconds; the default as for seed()."""
     return click.option(
         "--seconds",
-        type=click.FloatRange(0.0, min_open=True),
+        type=Number(0.0, min_open=True),
         metavar="S",
         default=default,
         help=_help("Stop after S seconds", default=shown),
@@ -142,7 +155,7 @@ def tolerance(default: float, more: str = "") -> Decorator[Any]:
     """--tolerance."""
     return click.option(
         "--tolerance",
-        type=click.FloatRange(0.0),
+        type=Number(0.0),
         metavar="X",
         default=default,
         help=_help("Largest difference of an action allowed, as a share of its range", more, f"{default:g}"),

@@ -13,7 +13,7 @@ import msgspec.inspect as mi
 
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.strict import Section, emit, parse_toml, problems, read_text
-from rtu_edge.device.bus_server import BusServer, Joint
+from rtu_edge.device.bus_server import BusServer, Joint, check_joints, check_observe
 from rtu_edge.device.emulated_bus import EmulatedBus
 from rtu_edge.device.schema import Safe
 
@@ -149,18 +149,23 @@ def load_bus_file(path: str | os.PathLike[str]) -> BusFile:
     if found:
         raise ConfigError(found, source)
     given = msgspec.convert(data, BusFile)
-    for joint in given.joints():
-        try:
-            joint.check(f"joint.{joint.name}", given.goal.value)
-        except ValueError as error:
-            raise ConfigError(str(error), source) from None
+    try:
+        check_joints(given.joints(), given.goal.value, "joint")
+        check_observe([each.value for each in given.observe])
+    except ConfigError as error:
+        raise ConfigError(str(error), source) from None
     return given
 
 
 def write_bus_file(given: BusFile, path: str | os.PathLike[str]) -> None:
-    """Write the file atomically."""
+    """Write the file atomically.
+
+    Raises:
+        ConfigError: joints that a reader would refuse; nothing is written.
+    """
     from rtu_edge._base import files
 
+    check_joints(given.joints(), given.goal.value, "joint")
     files.write(path, emit(msgspec.to_builtins(given)).encode())
 
 

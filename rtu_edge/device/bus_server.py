@@ -18,17 +18,18 @@ from dataclasses import dataclass
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.files import PACKAGE
-from rtu_edge._base.validation import check_choice, check_int, check_number
+from rtu_edge._base.validation import check_choice, check_int, check_number, check_texts
 from rtu_edge.device import child
 from rtu_edge.device.emulated_bus import EmulatedBus
 from rtu_edge.device.ports import DEFAULT_BAUD, open_port
 from rtu_edge.device.schema import Safe
 from rtu_edge.device.servo_bus import ServoBus
 
-__all__ = ["BusServer", "Joint"]
+__all__ = ["BusServer", "Joint", "check_joint_name", "check_joints", "check_observe"]
 
 JOINTS_MAX = 18
 GOALS = ("position", "speed", "current")
+OBSERVED = ("position", "speed", "load")
 SAFES = {Safe.HOLD: "hold", Safe.RAMP: "ramp", Safe.OFF: "off"}
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,13}")
 _LEAVE_S = 60.0  # a ramp may take so long
@@ -70,8 +71,7 @@ class Joint:
         Raises:
             ConfigError: an invalid one: its name, value, and allowed values.
         """
-        if not _NAME.fullmatch(self.name):
-            raise ConfigError(f'{who}.name = "{self.name}": a letter, then at most 13 letters, digits or "_"')
+        check_joint_name(f"{who}.name", self.name)
         check_int(f"{who}.id", self.id, 0, 252)
         check_number(f"{who}.min_rad", self.min_rad, -600.0, 600.0)
         check_number(f"{who}.max_rad", self.max_rad, -600.0, 600.0)
@@ -138,9 +138,8 @@ class BusServer(Closing):
         family = bus.family if isinstance(bus, EmulatedBus) else family
         check_number("period_s", period_s, 0.001, 1.0)
         check_choice("goal", goal, GOALS)
-        _check_joints(joints, goal)
-        if unknown := set(observe) - {"position", "speed", "load"}:
-            raise ConfigError(f"observe: {', '.join(sorted(unknown))}: must be of position, speed, load")
+        check_joints(joints, goal)
+        check_observe(observe)
         options = {
             "--family": family,
             "--goal": goal,
@@ -205,15 +204,50 @@ class BusServer(Closing):
         child.end(process, _LEAVE_S)
 
 
-def _check_joints(joints: Sequence[Joint], goal: str) -> None:
+def check_joint_name(who: str, name: object) -> None:
+    """Check the name of a joint.
+
+    Raises:
+        ConfigError: not a letter, then at most 13 letters, digits or "_".
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ConfigError(f'{who} = "{name}": a letter, then at most 13 letters, digits or "_"')
+
+
+def check_joints(joints: Sequence[Joint], goal: str = "position", table: str = "") -> None:
+    """Check that joints are valid and fit together.
+
+    Args:
+        joints: of one bus.
+        goal: what a command is.
+        table: of a file, where a joint is TABLE.NAME.
+
+    Raises:
+        ConfigError: none or more than 18, an invalid one, or two with one id or name.
+    """
     if not 1 <= len(joints) <= JOINTS_MAX:
-        raise ConfigError(f"joints: {len(joints)}; must be 1 to {JOINTS_MAX}")
-    for at, joint in enumerate(joints):
-        joint.check(f"joints[{at}]", goal)
+        raise ConfigError(f"{table or 'joints'}: {len(joints)} joints; must be 1 to {JOINTS_MAX}")
+    named = [f"{table}.{joint.name}" if table else f"joints[{at}]" for at, joint in enumerate(joints)]
+    for who, joint in zip(named, joints, strict=True):
+        joint.check(who, goal)
     for what in ("id", "name"):
-        values = [getattr(joint, what) for joint in joints]
-        if len(set(values)) != len(values):
-            raise ConfigError(f"joints: two have the same {what}")
+        seen: dict[object, str] = {}
+        for who, joint in zip(named, joints, strict=True):
+            value = getattr(joint, what)
+            if value in seen:
+                raise ConfigError(f"{who}.{what} = {value}: {seen[value]} has the same {what}")
+            seen[value] = who
+
+
+def check_observe(observe: Sequence[str]) -> None:
+    """Check what is observed of each joint.
+
+    Raises:
+        ConfigError: nothing, something twice, or not of position, speed, load.
+    """
+    names = check_texts("observe", observe)
+    if not names or set(names) - set(OBSERVED) or len(set(names)) != len(names):
+        raise ConfigError(f"observe = {names}: must be of {', '.join(OBSERVED)}, at least one, each once")
 
 
 def _joint(joint: Joint, period_s: float, goal: str) -> str:

@@ -13,15 +13,16 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import math
 import os
 import termios
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import ConfigError, DeviceError
-from rtu_edge._base.validation import check_int
+from rtu_edge._base.validation import check_bool, check_int
 from rtu_edge._bridge import ffi, lib
 from rtu_edge.device.holders import device_of, holders
 from rtu_edge.device.ports import DEFAULT_BAUD, Port, open_port
@@ -128,18 +129,23 @@ class ServoBus(Closing):
         self._family = family_of(family)
         self._registers = registers_of(self._family)
         check_int("baud", baud, 1200, 12_000_000)
+        check_int("return_delay_us", return_delay_us, 0, 100_000)
+        check_int("latency_us", latency_us, 0, 1_000_000)
+        if not isinstance(port, (str, os.PathLike, Port)):
+            raise ConfigError(f"port = {port!r}: expected a path or an open Port")
+        known = None if echo is None else check_bool("echo", echo)
         self._own = not isinstance(port, Port)
         self.port = port if isinstance(port, Port) else open_port(os.fspath(port), baud)
         self._fd = ffi.new("int *", self.port.fileno())
         self._bus = ffi.new("tl_bus *")
         lib.tl_bus_init(self._bus, lib.tl_bus_port(self._fd), self._family, baud)
         try:
-            self._bus.return_delay_us = check_int("return_delay_us", return_delay_us, 0, 100_000)
-            self._bus.latency_us = check_int("latency_us", latency_us, 0, 1_000_000)
-            if echo is None:
+            self._bus.return_delay_us = return_delay_us
+            self._bus.latency_us = latency_us
+            if known is None:
                 self._check("echo of the adapter", lib.tl_bus_detect_echo(self._bus))
             else:
-                self._bus.echo = echo
+                self._bus.echo = known
         except BaseException:
             self.close()
             raise
@@ -195,10 +201,13 @@ class ServoBus(Closing):
         """Ping ids; return those from which bytes came: OK, or GARBLED (noise, or two servos with this id).
 
         Raises:
+            ConfigError: an id out of range, or first above last.
             BusError: the port is gone.
         """
         found = ffi.new(f"int8_t[{lib.TL_BUS_BROADCAST}]")
         first, last = self.checked_id(first), self.checked_id(last)
+        if first > last:
+            raise ConfigError(f"first = {first}: is above last, {last}")
         self._check(f"scan {first} to {last}", lib.tl_bus_scan(self._bus, first, last, found))
         states = {id: BusStatus(found[id]) for id in range(first, last + 1)}
         return {id: status for id, status in states.items() if status in (BusStatus.OK, BusStatus.GARBLED)}
@@ -223,6 +232,8 @@ class ServoBus(Closing):
         Raises:
             BusError: no answer, or refused.
         """
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise ConfigError(f"data = {data!r}: expected bytes")
         alarm = ffi.new("uint8_t *")
         call = lib.tl_bus_reg_write if registered else lib.tl_bus_write
         address = check_int("address", address, 0, 65535)
@@ -282,10 +293,11 @@ class ServoBus(Closing):
             BusError: the port is gone, or this family cannot.
         """
         begin, size = self.span(names)
+        ids = self.checked_ids(ids)
         servos = ffi.new(f"tl_bus_servo[{len(ids)}]")
         pointers = ffi.new(f"tl_bus_servo *[{len(ids)}]", [servos + at for at in range(len(ids))])
         for at, id in enumerate(ids):
-            servos[at].id = self.checked_id(id)
+            servos[at].id = id
         call = lib.tl_bus_fast_sync_read if fast else lib.tl_bus_sync_read
         status = BusStatus(call(self._bus, begin, size, pointers, len(ids)))
         if status in (BusStatus.GONE, BusStatus.INVALID, BusStatus.ECHO):
@@ -300,8 +312,10 @@ class ServoBus(Closing):
             BusError: the port is gone.
         """
         reg = self._register(register)
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"values = {values!r}: expected a value for each id")
+        ids = bytes(self.checked_ids(list(values)))
         data = b"".join(self._coded(register, value) for value in values.values())
-        ids = bytes(self.checked_id(id) for id in values)
         self._check("sync write", lib.tl_bus_sync_write(self._bus, reg.address, reg.size, ids, data, len(ids)))
 
     def torque_off(self) -> None:
@@ -322,8 +336,17 @@ class ServoBus(Closing):
         """An id, checked to be 0 to 252."""
         return check_int("id", id, 0, ID_MAX)
 
+    def checked_ids(self, ids: Sequence[int]) -> list[int]:
+        """1 to 32 different ids."""
+        if not isinstance(ids, Iterable) or isinstance(ids, (str, bytes)):
+            raise ConfigError(f"ids = {ids!r}: expected a sequence of ids")
+        found = [self.checked_id(id) for id in ids]
+        if not 1 <= len(found) <= lib.TL_BUS_SERVOS_MAX or len(set(found)) != len(found):
+            raise ConfigError(f"ids = {found}: 1 to {lib.TL_BUS_SERVOS_MAX} different ids")
+        return found
+
     def _register(self, name: str) -> Any:
-        if name not in self._registers:
+        if not isinstance(name, str) or name not in self._registers:
             raise ConfigError(f'register "{name}": {self.family} has {", ".join(self._registers)}')
         return self._registers[name]
 
@@ -332,13 +355,18 @@ class ServoBus(Closing):
 
     def _put(self, name: str, steps: int) -> bytes:
         reg, out = self._register(name), ffi.new("uint8_t[4]")
-        if not -(2**62) < steps < 2**62 or not lib.tl_register_put(reg, steps, self._family.big_endian, out):
+        steps = check_int(name, steps, 1 - 2**62, 2**62 - 1)
+        if not lib.tl_register_put(reg, steps, self._family.big_endian, out):
             raise ConfigError(f"{name} = {steps} steps: out of the range of the register")
         return bytes(ffi.buffer(out, reg.size))
 
     def _coded(self, name: str, value: float) -> bytes:
         reg, steps = self._register(name), ffi.new("int64_t *")
-        if not lib.tl_register_steps(reg, float(value), steps):
+        try:
+            number = math.nan if isinstance(value, (bool, str, bytes)) else float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+        if not lib.tl_register_steps(reg, number, steps):
             unit = text_of(reg.unit_name)
             raise ConfigError(f"{name} = {value} {unit}: must be finite, and within the range of the register")
         return self._put(name, steps[0])

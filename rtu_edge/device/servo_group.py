@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rtu_edge._base.errors import ConfigError
 from rtu_edge._bridge import ffi, lib
 from rtu_edge.device.servo_bus import BusError, BusStatus, ServoBus, ServoValue
 
@@ -25,15 +24,14 @@ class ServoGroup:
     """
 
     def __init__(self, bus: ServoBus, ids: Sequence[int], *names: str, fast: bool = False) -> None:
-        if not 1 <= len(ids) <= lib.TL_BUS_SERVOS_MAX or len(set(ids)) != len(ids):
-            raise ConfigError(f"ids = {list(ids)}: 1 to {lib.TL_BUS_SERVOS_MAX} different ids")
+        ids = bus.checked_ids(ids)
         self._bus = bus
         self._names = names
         self._fast = fast
         self._begin, self._size = bus.span(names)
         self._servos = ffi.new(f"tl_bus_servo[{len(ids)}]")
         for servo, id in zip(self._servos, ids, strict=True):
-            servo.id = bus.checked_id(id)
+            servo.id = id
         self._cycle = 0
 
     def poll(self) -> BusStatus:

@@ -62,7 +62,7 @@ def family_of(name: str) -> Any:
     Raises:
         ConfigError: an unknown family.
     """
-    if name not in _FAMILIES:
+    if not isinstance(name, str) or name not in _FAMILIES:
         raise ConfigError(f'family "{name}": must be one of {", ".join(FAMILIES)}')
     return _FAMILIES[name]
 

@@ -19,7 +19,7 @@ from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.version import __version__
 from rtu_edge.learn.c_text import DENSE, EXP, HEAD, NORM, SIGMOID, TANH
 from rtu_edge.learn.onnx.verify import SEED, Evaluation, observations_like
-from rtu_edge.learn.onnx.write import CELL_WEIGHTS, GATED, VALUES
+from rtu_edge.learn.onnx.write import CELL_WEIGHTS, GATED, VALUES, check_agent
 
 __all__ = ["export_c"]
 
@@ -276,8 +276,7 @@ def c_source(agent: Any, name: str = "policy") -> str:
         raise ConfigError(
             f"name = {name!r}: expected a letter, then letters, digits and underscores, at most 40 in all"
         )
-    if agent.kind not in ("stream_ac", *VALUES):
-        raise ConfigError(f"agent: kind {agent.kind!r} has no policy to export")
+    check_agent(agent)
     config, kind = agent.config, agent.config.get("cell", "linear")
     head = "q" if agent.kind in VALUES else "actor"
     body = "body" if config.get("body", "separate") == "shared" else head

@@ -34,7 +34,10 @@ def coherence_of(retention: npt.ArrayLike, phase: npt.ArrayLike, decay: float, l
         ConfigError: an argument out of its range.
     """
     n, gl = check_int("lag", lag, 0, MOST_LAG), check_number("decay", decay, 0.0, 1.0)
-    r, theta = (np.atleast_1d(np.asarray(value, np.float64)) for value in (retention, phase))
+    try:
+        r, theta = (np.atleast_1d(np.asarray(value, np.float64)) for value in (retention, phase))
+    except (TypeError, ValueError):  # no numbers
+        r = theta = np.zeros(1)
     if r.ndim != 1 or r.shape != theta.shape or not ((r > 0) & (r <= 1)).all() or not np.isfinite(theta).all():
         raise ConfigError("retention, phase: expected one row of finite numbers each, retention above 0, at most 1")
     k = np.arange(n + 1)[:, None]
@@ -64,7 +67,9 @@ def coherence(learner: Any, lag: int) -> float:
     Raises:
         ConfigError: lag out of its range, or a learner without such poles.
     """
-    config = learner.config
+    config = getattr(learner, "config", None)
+    if not isinstance(config, dict) or "cell" not in config:
+        raise ConfigError(f"learner: a {type(learner).__name__} is none; a cell alone has no eligibilities")
     kind = config["cell"]
     if kind == "mingru":
         check_int("lag", lag, 0, MOST_LAG)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy.typing as npt
 
 from rtu_edge import _core
+from rtu_edge._base.errors import ConfigError
 from rtu_edge.learn import parameters
 from rtu_edge.learn.base import Array, Learner
 
@@ -21,9 +22,21 @@ class _SignalLearner(Learner):
 
     def _build(self, given: Mapping[str, Any]) -> None:
         arguments = parameters.check(self.kind, given)
+        _check_head(arguments)
         names = ("step_size", "kappa", "beta2", "preconditioner")
         optimizer = {"rule": arguments["optimizer"], **{key: arguments[key] for key in names if key in arguments}}
         self._start(self._native, {**arguments, "optimizer": optimizer}, arguments)
+
+
+def _check_head(given: Mapping[str, Any]) -> None:
+    """Refuse a combination that diverges: docs/math_online.md, 3."""
+    own_rule = given["optimizer"] == "intentional" and given.get("head", "td") != "td"
+    moves = given["cell"] not in ("none", "elstm") and given["credit"] != "frozen"  # the eLSTM's output is bounded
+    if own_rule and moves and not given["hidden"] and given["activation"] != "tanh":
+        raise ConfigError(
+            f"optimizer = 'intentional': diverges with head = {given['head']!r} on features without a bound: "
+            "give activation = 'tanh', a layer in hidden, or another optimizer"
+        )
 
 
 class TDPredictor(_SignalLearner):

@@ -221,8 +221,8 @@ class StreamAC(Actor):
                 Discrete(2 to 64) or in a Box with finite bounds, at most 32; or a Plant or a Robot, whose data sheet
                 also gives dt_s.
             settings: Arguments of the class except for the sizes. For a Plant or a Robot with one actuator, n_actions
-                makes a learner with discrete actions: evenly spaced levels of the actuator's range. horizon_s: see
-                for_horizon(); the period is that of the environment, or dt_s.
+                makes a learner with discrete actions: evenly spaced levels of the actuator's range. horizon_s and
+                coherent: see for_horizon(); the period is that of the environment, or dt_s.
 
         Raises:
             ConfigError: a space that does not fit, or an argument out of its range; the message names it.
@@ -234,11 +234,14 @@ class StreamAC(Actor):
             if name in settings:
                 raise ConfigError(f"{name} = {settings[name]!r}: follows from the environment; leave it out")
         sizes = fit(env, settings.pop("n_actions", None)).sizes
+        coherent = check_bool("coherent", settings.pop("coherent", False))
         if (seconds := settings.pop("horizon_s", None)) is not None:
             from rtu_edge.learn import horizon
 
             period_s = settings.get("dt_s", sizes.get("dt_s"))
             if period_s is None:
                 raise ConfigError("dt_s: missing; horizon_s needs the period, and the environment does not tell it")
-            settings = horizon.actor_critic("horizon_s", seconds, period_s, settings)
+            settings = horizon.actor_critic("horizon_s", seconds, period_s, settings, coherent)
+        elif coherent:
+            raise ConfigError("coherent = True: needs horizon_s, the time over which credit adds up")
         return cls(**{**sizes, **settings})

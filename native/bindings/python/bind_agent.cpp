@@ -260,8 +260,8 @@ class AgentOf final : public Agent {
       double reward = 0;
       bool terminated = false, truncated = false;
       if (!take_arguments("step_bound", {"reward", "terminated", "truncated"}, 1, arguments, n, keywords, given) ||
-          !take_signal("reward", given[0], &reward) || !take_flag(given[1], &terminated) ||
-          !take_flag(given[2], &truncated))
+          !take_signal("reward", given[0], &reward) || !take_flag("terminated", given[1], &terminated) ||
+          !take_flag("truncated", given[2], &truncated))
         return nullptr;
       const char* problem = nullptr;
       Status status = Status::kOk;

@@ -96,10 +96,19 @@ inline double signal_of(const char* name, const py::object& object) {
   return value;
 }
 
-inline bool take_flag(PyObject* object, bool* out) noexcept {
-  const int value = object == nullptr || object == Py_False ? 0 : object == Py_True ? 1 : PyObject_IsTrue(object);
-  *out = value > 0;
-  return value >= 0;
+// What flag_of() takes; a missing argument is false.
+inline bool take_flag(const char* name, PyObject* object, bool* out) noexcept {
+  *out = object == Py_True;
+  if (object == nullptr || object == Py_True || object == Py_False) return true;
+  try {
+    *out = flag_of(name, object);
+    return true;
+  } catch (py::error_already_set& error) {
+    error.restore();
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_ValueError, error.what());
+  }
+  return false;
 }
 
 // Raises the error for a failed status; no output was written. x (n): the input of the call.

@@ -15,7 +15,7 @@ from rtu_edge._base.version import __version__
 from rtu_edge.learn.checkpoint import stored_config
 from rtu_edge.learn.onnx.form import IR_VERSION, OPSET, Form, checked_form
 from rtu_edge.learn.onnx.probe import load
-from rtu_edge.learn.onnx.write import VALUES, Agent, Graph, Shape, policy
+from rtu_edge.learn.onnx.write import Agent, Graph, Shape, check_agent, policy
 
 __all__ = ["config_hash", "export_onnx"]
 
@@ -114,8 +114,7 @@ def build(
     limits: Sequence[Sequence[float]] = (),
 ) -> Any:
     """The ONNX model of an agent's policy, checked; arguments and errors as `export_onnx`."""
-    if agent.kind not in ("stream_ac", *VALUES):
-        raise ValueError(f"agent: kind {agent.kind!r} has no policy to export; stream_ac and {', '.join(VALUES)} have")
+    check_agent(agent)
     need("onnx", by="export_onnx()")
     onnx = load("onnx", "checker", "defs", "helper", "numpy_helper")
     helper = onnx.helper

@@ -12,6 +12,7 @@ from rtu_edge._base.packages import need
 from rtu_edge._base.validation import check_int, check_number
 from rtu_edge.learn.onnx.model import config_hash
 from rtu_edge.learn.onnx.policy import OnnxPolicy
+from rtu_edge.learn.onnx.write import check_agent
 
 __all__ = ["Evaluation", "observations_like", "verify_onnx"]
 
@@ -91,6 +92,7 @@ def verify_onnx(
         ExportError: onnxruntime cannot be used on this host.
         ModuleNotFoundError: it is not installed; the message has the command to install it.
     """
+    check_agent(agent)
     check_int("steps", steps, 1, 2**31 - 1)
     if share_above is not None:
         check_number("share_above", share_above, 0.0, 1.0)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from rtu_edge._base.errors import ConfigError
 from rtu_edge.learn.onnx.form import AXES_AS_INPUT, Form, int8_of
 
-__all__ = ["CELL_WEIGHTS", "GATED", "VALUES", "Agent", "Graph", "Shape", "policy"]
+__all__ = ["CELL_WEIGHTS", "GATED", "VALUES", "Agent", "Graph", "Shape", "check_agent", "policy"]
 
 LAYER_NORM_EPS = 1e-5
 LEAK = 0.01
@@ -34,6 +34,18 @@ VALUES = ("stream_q", "stream_sarsa", "stream_qrc")  # kinds of learners of acti
 READING = 2.0**46  # native/learners/normalizer.h: as far as a reading counts; infinities become numbers
 
 Array = NDArray[np.floating[Any]]
+
+
+def check_agent(agent: object) -> None:
+    """Check that an agent has a policy.
+
+    Raises:
+        ConfigError: it has none, or is none.
+    """
+    kind = getattr(agent, "kind", None)
+    if kind not in ("stream_ac", *VALUES):
+        what = f"a {type(agent).__name__}" if kind is None else f"kind {kind!r}"
+        raise ConfigError(f"agent: {what} has no policy to export; stream_ac and {', '.join(VALUES)} have")
 
 
 class Agent(Protocol):
