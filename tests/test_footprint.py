@@ -143,3 +143,13 @@ def test_a_larger_learner_takes_longer_and_the_parts_are_in_proportion() -> None
         agent.run(x, r)
         taken.append((time.thread_time() - begun) / 256 * 1e6)
     assert 0.5 < np.median(taken) / large.step_us < 2
+
+
+def test_more_arrays_than_a_layout_holds_are_refused_by_name() -> None:
+    """By the class and by its footprint alike."""
+    sizes: dict[str, Any] = {"observation_size": 2, "action_size": 1, "units": 4, "hidden": (4,) * 4}
+    deep = {**sizes, "encoder": (4,) * 4, "optimizer": "adam"}
+    for call in (lambda: rtu.StreamAC(**deep), lambda: rtu.footprint("stream_ac", **deep)):
+        with pytest.raises(ValueError, match="hidden, encoder, optimizer: together more than 224 arrays: fewer layers"):
+            call()
+    rtu.StreamAC(**sizes, optimizer="adam")

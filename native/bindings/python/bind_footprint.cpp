@@ -154,6 +154,7 @@ py::tuple footprint_of(const Config& config) {
   auto table = std::make_unique<core::SectionTable>();
   core::Builder arena(nullptr, table.get(), static_cast<uint32_t>(kernels_for<T>()->lanes));
   (void)make_learner<T>(arena, config);
+  check_sections(*table);
   return py::make_tuple(arena.bytes(), section_rows(*table));
 }
 

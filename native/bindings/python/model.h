@@ -62,6 +62,12 @@ inline py::dtype numpy_dtype(core::DType dtype) {
   }
 }
 
+inline void check_sections(const core::SectionTable& table) {
+  if (core::failed(table.status))
+    refuse("hidden, encoder, optimizer: together more than " + std::to_string(core::kMaxSections) +
+           " arrays: fewer layers, or an optimizer with fewer numbers for each weight");
+}
+
 // (name, dtype, shape, bytes, offset, saved) of each section.
 inline py::list section_rows(const core::SectionTable& table) {
   py::list rows;
@@ -220,8 +226,7 @@ class Model {
     table_ = std::make_unique<core::SectionTable>();
     core::Builder footprint(nullptr, table_.get(), lanes);
     (void)make(footprint);
-    if (core::failed(table_->status))
-      refuse("the configuration has more sections than a layout can hold (" + std::to_string(core::kMaxSections) + ")");
+    check_sections(*table_);
     bytes_ = footprint.bytes();
     memory_ = allocate(bytes_);
     core::Builder bind(memory_.get(), nullptr, lanes);
