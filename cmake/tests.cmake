@@ -4,6 +4,9 @@
 add_library(rtu_instances OBJECT EXCLUDE_FROM_ALL tests/native/freestanding.cpp)
 target_compile_options(rtu_instances PRIVATE ${rtu_freestanding})
 target_link_libraries(rtu_instances PRIVATE rtu_warnings rtu_learn)
+if(RTU_EDGE_QUICK)
+  target_compile_options(rtu_instances PRIVATE -O1)
+endif()
 
 if(CMAKE_SYSTEM_NAME STREQUAL "Generic")
   target_sources(rtu_instances PRIVATE native/bindings/c/rtu_edge.cpp)
