@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from qemu import PREFIX, Board, count_learner, run_counted, size_of
@@ -27,6 +28,7 @@ RECORDS = {"tl_stm32f405_learner": (43_924, 86_900), "tl_stm32f405_learner_share
 RAM_LIMITS = {"tl_stm32f405_learner": 16_896, "tl_stm32f405_learner_shared": 12_288}
 FLASH_LIMIT, STACK_LIMIT = 24 * 1024, 2048
 IMAGES = tuple(RECORDS)
+SETTINGS_OF = {"tl_stm32f405_learner": SETTINGS, "tl_stm32f405_learner_shared": SHARED_SETTINGS}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def image() -> Path:
 
 @pytest.fixture(scope="module")
 def learner_host() -> Path:
-    return build("release", "cortex_learner_host") / "cortex_learner_host"
+    return build("release", "cortex_learner_host", "cortex_learner_host_shared") / "cortex_learner_host"
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +49,9 @@ def learned(image: Path) -> tuple[list[LearnerStatus], bytes]:
         return list(learner.run(STEPS)), learner.download()
 
 
-def configuration_text(folder: Path) -> Path:
+def configuration_text(folder: Path, settings: dict[str, Any] = SETTINGS) -> Path:
     """The configuration of the device's learner as a checkpoint of the package has it."""
-    rtu.StreamAC(**SETTINGS, seed=SEED).save(folder / "fresh.rtu")
+    rtu.StreamAC(**settings, seed=SEED).save(folder / "fresh.rtu")
     raw = (folder / "fresh.rtu").read_bytes()
     (length,) = struct.unpack("<I", raw[12:16])
     (folder / "text").write_bytes(raw[40 : 40 + length])
@@ -134,15 +136,21 @@ def test_of_the_wrong_size_a_stop_is_obeyed_and_nothing_else(image: Path) -> Non
 SCALAR = ROOT / "tests/firmware/cortex/scalar_host.py"
 
 
-def test_three_hundred_steps_equal_the_packages_scalar_path(image: Path, learner_host: Path, tmp_path: Path) -> None:
-    with Board(image) as board, BoardLearner(board.port) as learner:
+@pytest.mark.parametrize("name", IMAGES)
+def test_three_hundred_steps_equal_the_packages_scalar_path(
+    name: str, image: Path, learner_host: Path, tmp_path: Path
+) -> None:
+    """Through a checkpoint: also the configuration is the package's."""
+    with Board(image.with_name(f"{name}.elf")) as board, BoardLearner(board.port) as learner:
         learner.init(SEED)
         list(learner.run(300))
         (tmp_path / "arena").write_bytes(learner.download())
-    run(learner_host, "pack", tmp_path / "arena", configuration_text(tmp_path), tmp_path / "device.rtu")
+    suffix = "_shared" if name.endswith("_shared") else ""
+    host, text = learner_host.with_name(learner_host.name + suffix), configuration_text(tmp_path, SETTINGS_OF[name])
+    run(host, "pack", tmp_path / "arena", text, tmp_path / "device.rtu")
     environment = {**os.environ, "RTU_EDGE_ISA": "scalar", "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run(
-        [sys.executable, str(SCALAR), str(SEED), "300", str(tmp_path / "host.rtu")],
+        [sys.executable, str(SCALAR), str(SEED), "300", str(tmp_path / "host.rtu"), suffix.removeprefix("_")],
         env=environment,
         cwd=ROOT,
         check=True,
@@ -162,24 +170,21 @@ def test_instructions_of_a_control_step(
     tolerance = 0.01 if version.startswith(RECORDED_WITH) else 0.15
     assert found.median() == pytest.approx(RECORDS[name], rel=tolerance)
     assert 256 < found.stack <= STACK_LIMIT
-    settings = SHARED_SETTINGS if name.endswith("shared") else SETTINGS
-    model = on_board(rtu.footprint("stream_ac", **settings))  # what `rtu-edge size --board` prints
+    model = on_board(rtu.footprint("stream_ac", **SETTINGS_OF[name]))  # what `rtu-edge size --board` prints
     assert (model.instructions, model.cycles) == pytest.approx(found.median(), rel=0.05)
 
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_memory_is_what_was_computed(name: str, image: Path) -> None:
     with_agent, without = (sections(image.with_name(f"{name}.elf"), PREFIX) for name in (name, "tl_stm32f405"))
-    settings = SHARED_SETTINGS if name.endswith("shared") else SETTINGS
-    model = on_board(rtu.footprint("stream_ac", **settings))
+    model = on_board(rtu.footprint("stream_ac", **SETTINGS_OF[name]))
     assert model.ram == with_agent[".bss"] - without[".bss"]
     flash = sum(with_agent[name] - without[name] for name in (".text", ".rodata"))
     assert model.flash == pytest.approx(flash, rel=0.05)
 
 
-def test_one_body_for_both_has_the_bits_of_the_host(image: Path, tmp_path: Path) -> None:
-    host = build("release", "cortex_learner_host_shared") / "cortex_learner_host_shared"
-    run(host, "run", SEED, 2000, tmp_path / "memory")
+def test_one_body_for_both_has_the_bits_of_the_host(image: Path, learner_host: Path, tmp_path: Path) -> None:
+    run(learner_host.with_name("cortex_learner_host_shared"), "run", SEED, 2000, tmp_path / "memory")
     with Board(image.with_name("tl_stm32f405_learner_shared.elf")) as board, BoardLearner(board.port) as learner:
         learner.init(SEED)
         list(learner.run(2000))

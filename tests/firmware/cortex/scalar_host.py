@@ -1,5 +1,5 @@
 """The package's agent with the simulated cart-pole, in the same loop as the board's learner: scalar_host.py SEED STEPS
-CHECKPOINT.
+CHECKPOINT [shared], the last word for the image with one body.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import numpy as np
 from rtu_edge._bridge import ffi, lib
 
 import rtu_edge as rtu
-from rtu_edge.hil.learner import SETTINGS
+from rtu_edge.hil.learner import SETTINGS, SHARED_SETTINGS
 
 SEED = int(sys.argv[1])
-agent = rtu.StreamAC(**SETTINGS, seed=SEED)
+agent = rtu.StreamAC(**(SHARED_SETTINGS if "shared" in sys.argv[4:] else SETTINGS), seed=SEED)
 plant, state = lib.tl_plant_find(b"cartpole"), ffi.new("tl_plant_state *")
 x, u, observation = ffi.new("float[2]"), ffi.new("float[1]"), np.zeros(2, np.float32)
 steps = episodes = 0
