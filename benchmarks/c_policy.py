@@ -120,11 +120,13 @@ def main(units: tuple[int, ...], hidden: int) -> None:
         agent = agent_of(n, hidden)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            export_c(agent, folder / "policy.h")
-            rows = [("export_c", measure(folder, OURS, n))]
+            rows = []
+            for weights in ("float32", "int8"):
+                export_c(agent, folder / "policy.h", weights=weights)
+                rows.append((f"export_c, {weights}", measure(folder, OURS, n)))
             if generator := shutil.which(GENERATOR):
                 rtu.export_onnx(agent, folder / "policy.onnx")
-                whole = (generator, "compile", "--large-weight-threshold", "0")
+                whole = (generator, "compile", "--large-weight-threshold", "0", "--large-temp-threshold", "0")
                 subprocess.run([*whole, folder / "policy.onnx", folder / "theirs.c"], check=True, capture_output=True)
                 rows.append((GENERATOR, measure(folder, THEIRS, n)))
         for who, found in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from toolchain import run, tool
 
 import rtu_edge as rtu
-from rtu_edge.learn.c_policy import TEST_STEPS, export_c
+from rtu_edge.learn.c_policy import TEST_STEPS, export_c, rounded
 from rtu_edge.learn.onnx.verify import Evaluation, observations_like
 
 STRICT = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
@@ -41,9 +42,9 @@ def trained(learner=rtu.StreamAC, **given):
     return agent
 
 
-def built(agent, folder: Path, compiler: str = "gcc") -> ctypes.CDLL:
+def built(agent, folder: Path, compiler: str = "gcc", **form) -> ctypes.CDLL:
     """The file as a library, compiled with all warnings as errors."""
-    export_c(agent, folder / "policy.h")
+    export_c(agent, folder / "policy.h", **form)
     config = agent.config
     more = ("const float *previous_action, " if config.get("previous_action") else "") + (
         "float previous_reward, " if config.get("previous_reward") else ""
@@ -66,18 +67,15 @@ def built(agent, folder: Path, compiler: str = "gcc") -> ctypes.CDLL:
     return library
 
 
-@pytest.mark.parametrize("given", AGENTS, ids=str)
-def test_1000_steps_are_the_agents(given, tmp_path):
-    agent = trained(**given)
-    library = built(agent, tmp_path)
-    assert library.compare() <= (0.0 if "n_actions" in given else 1e-6)
-    native, config = Evaluation(agent), agent.config
+def differences(library, agent, native, steps):
+    """Of each step, from the native agent's action: in units of the range, or 1 for another choice."""
+    native, config = Evaluation(native), agent.config
     native.begin()
     library.start()
     width = config["n_actions"] or config["action_size"]
     action, row, last = np.zeros(width, np.float32), np.zeros(width, np.float32), None
-    rewards = np.random.default_rng(2).standard_normal(1000)
-    for t, x in enumerate(observations_like(agent, 1000, seed=4)):
+    rewards, found = np.random.default_rng(2).standard_normal(steps), []
+    for t, x in enumerate(observations_like(agent, steps, seed=4)):
         preceded = {"reward": float(rewards[t])} if config["previous_reward"] else {}
         if config["previous_action"]:
             preceded["applied"] = last if last is not None else (0 if config["n_actions"] else row)
@@ -88,12 +86,36 @@ def test_1000_steps_are_the_agents(given, tmp_path):
         library.step(*arguments, ctypes.c_void_p(action.ctypes.data))
         wanted = native.predict(x, **preceded)
         if config["n_actions"]:
-            assert int(action[0]) == wanted
+            found.append(float(int(action[0]) != wanted))
             row = np.eye(width, dtype=np.float32)[wanted]
         else:
-            assert np.abs(action - wanted).max() / 2 <= 1e-5
+            found.append(np.abs(action - wanted).max() / 2)
             row = np.asarray(wanted, np.float32).copy()
         last = wanted
+    return found
+
+
+@pytest.mark.parametrize("given", AGENTS, ids=str)
+def test_1000_steps_are_the_agents(given, tmp_path):
+    agent = trained(**given)
+    library = built(agent, tmp_path)
+    assert library.compare() <= (0.0 if "n_actions" in given else 1e-6)
+    assert max(differences(library, agent, agent, 1000)) <= (0.0 if "n_actions" in given else 1e-6)
+
+
+@pytest.mark.parametrize("given", AGENTS, ids=str)
+def test_weights_of_8_bits(given, tmp_path):
+    """The agent with rounded weights, to the rounding of a vector to 16 bits; the file states what the weights cost."""
+    agent = trained(**given)
+    library = built(agent, tmp_path, weights="int8")
+    found = differences(library, agent, rounded(agent), 300)
+    assert np.mean(found) <= 0.01 if "n_actions" in given else max(found) <= 2e-4
+    head = (tmp_path / "policy.h").read_text()[:900]
+    if "n_actions" in given:
+        assert re.search(r"Weights of 8 bits:\n \* in 1000 steps [0-9.e-]+ % of the choices differ", head)
+        return
+    stated = float(re.search(r"actions differ by ([0-9.e-]+) % of their range at most", head)[1]) / 100
+    assert 0.0 < library.compare() <= 1.5 * stated <= 0.02
 
 
 @pytest.mark.parametrize("learner", [rtu.StreamQ, rtu.StreamSARSA, rtu.StreamQRC])
@@ -112,8 +134,9 @@ def test_other_compilers(compiler, tmp_path):
         )
 
 
-def test_a_microcontroller_gets_it_without_heap_and_files(tmp_path):
-    export_c(trained(cell="mingru", activation="tanh"), tmp_path / "policy.h", name="arm")
+@pytest.mark.parametrize("weights", ["float32", "int8"])
+def test_a_microcontroller_gets_it_without_heap_and_files(weights, tmp_path):
+    export_c(trained(cell="mingru", activation="tanh"), tmp_path / "policy.h", name="arm", weights=weights)
     (tmp_path / "arm.c").write_text(
         '#include "policy.h"\nint main(void) { return arm_test() <= 1e-6f ? 0 : 1; }\n', encoding="ascii"
     )

@@ -1,7 +1,7 @@
 """An agent's policy as one C99 file: `export_c`.
 
 The arithmetic is that of rtu_edge/learn/onnx/write.py, in single precision; the input gains of a recurrent trace unit
-are multiplied into its weights in advance.
+are multiplied into its weights in advance. With 8-bit weights a matrix is multiplied in integers.
 """
 
 from __future__ import annotations
@@ -12,66 +12,36 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rtu_edge._base import files
 from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.validation import check_bool
 from rtu_edge._base.version import __version__
-from rtu_edge.learn.c_text import DENSE, EXP, HEAD, NORM, SIGMOID, TANH
+from rtu_edge.learn.c_policy.learner import LEARN_STEPS, learner_source
+from rtu_edge.learn.c_policy.text import DENSE, DENSE8, EXP, HEAD, LARGEST, LEARN_USE, NORM, PACK, SIGMOID, TANH, TURN
+from rtu_edge.learn.c_policy.write import Array, Source, Vector, number
+from rtu_edge.learn.onnx.form import WEIGHTS, int8_of
 from rtu_edge.learn.onnx.verify import SEED, Evaluation, observations_like
 from rtu_edge.learn.onnx.write import CELL_WEIGHTS, GATED, VALUES, check_agent
 
-__all__ = ["export_c"]
+__all__ = ["TEST_STEPS", "c_source", "export_c", "rounded"]
 
-Array = NDArray[np.floating[Any]]
-
-TEST_STEPS = 16
+TEST_STEPS, ERROR_STEPS = 16, 1000
 READING = 2.0**46  # native/learners/normalizer.h
 
 _ACTIVATIONS = {"relu": "({0} > 0.0f ? {0} : 0.0f)", "tanh": "NAME_tanh({0})", "identity": "{0}"}
 
 
-class _Source:
-    """C under construction. `NAME` stands for the prefix."""
-
-    def __init__(self) -> None:
-        self.constants: list[str] = []
-        self.lines: list[str] = []
-
-    def array(self, name: str, values: Any) -> str:
-        numbers = [_number(value) for value in np.asarray(values, dtype=np.float32).reshape(-1)]
-        rows = [", ".join(numbers[i : i + 8]) for i in range(0, len(numbers), 8)]
-        self.constants.append(
-            f"static const float NAME_{name}[{len(numbers)}] = {{\n    " + ",\n    ".join(rows) + "};\n"
-        )
-        return f"NAME_{name}"
-
-    def add(self, *lines: str) -> None:
-        self.lines += [f"    {line}" for line in lines]
-
-    def loop(self, n: int, *lines: str) -> None:
-        if len(lines) == 1:
-            self.add(f"for (int i = 0; i < {n}; i++) {lines[0]}")
-        else:
-            self.add(f"for (int i = 0; i < {n}; i++) {{", *(f"    {line}" for line in lines), "}")
-
-
-def _number(value: Any) -> str:
-    """A float of C that reads back as the same bits."""
-    if not np.isfinite(value):
-        raise ConfigError(f"agent: a parameter is {value}; a policy with such a number cannot be exported")
-    text = np.format_float_scientific(value, unique=True, trim="0")
-    return f"{text}f"
-
-
-def _input(source: _Source, agent: Any) -> int:
-    """`x`: what the network sees. Returns its width."""
+def _input(source: Source, agent: Any) -> Vector:
+    """`x`: what the network sees."""
     config = agent.config
     d = int(config["observation_size"])
     width = int(config["n_actions"] or config["action_size"])
     parts = [("previous_action", width), ("previous_reward", 1)]
     size = d + sum(n for name, n in parts if config.get(name))
-    source.add(f"float x[{size}];")
+    bounded = config.get("normalize_observation", True) and (config["scale_reward"] or not config["previous_reward"])
+    most = float(config.get("observation_bound", 0.0)) if bounded else 0.0
+    vector = source.vector("x", size, max(most, 1.0) if most else None)
     if config.get("normalize_observation", True):
         mean = np.asarray(agent.normalizer["mean"], dtype=np.float64)
         high = mean.astype(np.float32)
@@ -79,9 +49,9 @@ def _input(source: _Source, agent: Any) -> int:
         source.array("mean_low", mean - high.astype(np.float64))
         source.array("scale", agent.normalizer["scale"])
         bound = float(config.get("observation_bound", 0.0))
-        clipped = [f"x[i] = value > {_number(np.float32(bound))} ? {_number(np.float32(bound))}"
-                   f" : value < {_number(np.float32(-bound))} ? {_number(np.float32(-bound))} : value;"]  # fmt: skip
-        reading = _number(np.float32(READING))
+        clipped = [f"x[i] = value > {number(np.float32(bound))} ? {number(np.float32(bound))}"
+                   f" : value < {number(np.float32(-bound))} ? {number(np.float32(-bound))} : value;"]  # fmt: skip
+        reading = number(np.float32(READING))
         source.loop(
             d,
             f"float value = observation[i] > {reading} ? {reading} : observation[i] < -{reading} ? -{reading} :"
@@ -97,38 +67,36 @@ def _input(source: _Source, agent: Any) -> int:
         at += width
     if config.get("previous_reward"):
         scale = float(agent.reward_scale) if config["scale_reward"] else 1.0
-        source.add(f"x[{at}] = previous_reward * {_number(np.float32(scale))};")
+        source.add(f"x[{at}] = previous_reward * {number(np.float32(scale))};")
         if config["scale_reward"] and (bound := float(config["observation_bound"])):
-            end = _number(np.float32(bound))
+            end = number(np.float32(bound))
             source.add(f"x[{at}] = x[{at}] > {end} ? {end} : x[{at}] < -{end} ? -{end} : x[{at}];")
-    return size
+    return vector
 
 
-def _layers(source: _Source, x: str, width: int, name: str, parameters: Mapping[str, Array]) -> tuple[str, int]:
+def _layers(source: Source, x: Vector, name: str, parameters: Mapping[str, Array]) -> Vector:
     layer = 0
     while f"{name}{layer}.weight" in parameters:
         weight, bias = (np.asarray(parameters[f"{name}{layer}.{part}"]) for part in ("weight", "bias"))
         short, rows = f"{name.rsplit('.')[-1]}{layer}", weight.shape[0]
-        w, b = source.array(f"{short}_weight", weight), source.array(f"{short}_bias", bias)
-        source.add(
-            f"float {short}[{rows}];", f"NAME_dense({rows}, {width}, {w}, {b}, {x}, {short});",
-            f"NAME_norm({rows}, {short});",
-        )  # fmt: skip
-        x, width, layer = short, rows, layer + 1
-    return x, width
+        b = source.array(f"{short}_bias", bias)
+        y = source.vector(short, rows, float(np.sqrt(rows)))  # LayerNorm: the squares' mean is 1
+        source.dense(f"{short}_weight", weight, b, source.pack(x), short)
+        source.add(f"NAME_norm({rows}, {short});")
+        x, layer = y, layer + 1
+    return x
 
 
-def _cell(source: _Source, x: str, width: int, body: str, agent: Any) -> tuple[str, int]:
+def _cell(source: Source, x: Vector, body: str, agent: Any) -> Vector:
     """One step of the cell (docs/math.md, 1; math_cells.md, 1)."""
     config, kind = agent.config, agent.config.get("cell", "linear")
     if kind == "none":
-        return x, width
+        return x
     cell = {name.split(".cell.")[1]: np.asarray(value, np.float64) for name, value in agent.parameters.items()
             if name.startswith(f"{body}.cell.")}  # fmt: skip
     first, second = CELL_WEIGHTS[kind]
     n = cell[first].shape[0]
-    activated = _ACTIVATIONS[config.get("activation", "relu")]
-    gains = np.ones(n)
+    gains: Any = 1.0
     if kind not in GATED:
         members = n // cell["nu_log"].shape[0]
         nu, theta = (np.repeat(np.exp(cell[name]), members) for name in ("nu_log", "theta_log"))
@@ -136,54 +104,64 @@ def _cell(source: _Source, x: str, width: int, body: str, agent: Any) -> tuple[s
         source.array("phi", np.exp(-nu) * np.sin(theta))
         gains = np.repeat(np.exp(cell["gamma_log"]), members) if kind == "lru" else np.sqrt(-np.expm1(-2 * nu)) + 1e-8
     source.add(f"float u1[{n}], u2[{n}];")
+    x = source.pack(x)
     for u, weight, bias in (
         ("u1", first, {"mingru": "bu", "elstm": "bz"}),
         ("u2", second, {"mingru": "bh", "elstm": "bf"}),
     ):
-        w = source.array(f"cell_{weight}", cell[weight] * gains[:, np.newaxis])
         b = source.array(f"cell_{bias[kind]}", cell[bias[kind]]) if kind in bias else "0"
-        source.add(f"NAME_dense({n}, {width}, {w}, {b}, {x}, {u});")
-    if kind in GATED:
-        source.add(f"float y[{n}];")
-        if kind == "mingru":
-            steps: tuple[str, ...] = ("const float kept = NAME_sigmoid(-u1[i]), gate = NAME_sigmoid(u1[i]);",
-                     "const float drive = u2[i] < 0.0f ? NAME_sigmoid(u2[i]) : 0.5f + u2[i];")  # fmt: skip
-        else:
-            source.array("cell_wz", cell["wz"])
-            source.array("cell_wf", cell["wf"])
-            steps = ("const float drive = NAME_tanh(u1[i] + NAME_cell_wz[i] * state->h1[i]);",
-                     "const float v = u2[i] + NAME_cell_wf[i] * state->h1[i];",
-                     "const float kept = NAME_sigmoid(v), gate = NAME_sigmoid(-v);")  # fmt: skip
-        after = "state->h1[i] = state->h1[i] * kept + gate * drive;"
-        source.loop(n, *steps, after, f"y[i] = {activated.format('state->h1[i]')};")
-        return "y", n
-    features = 2 * n + (width if kind == "lru" else 0)
-    source.add(f"float y[{features}];")
+        source.dense(f"cell_{weight}", cell[weight], b, x, u, gains)
+    return _gated(source, kind, cell, config) if kind in GATED else _rotated(source, kind, x, n, config)
+
+
+def _gated(source: Source, kind: str, cell: Mapping[str, Array], config: Mapping[str, Any]) -> Vector:
+    n, activation = cell["bu" if kind == "mingru" else "bz"].shape[0], config.get("activation", "relu")
+    y = source.vector("y", n, 1.0 if activation == "tanh" or kind == "elstm" else None)
+    if kind == "mingru":
+        steps: tuple[str, ...] = ("const float kept = NAME_sigmoid(-u1[i]), gate = NAME_sigmoid(u1[i]);",
+                 "const float drive = u2[i] < 0.0f ? NAME_sigmoid(u2[i]) : 0.5f + u2[i];")  # fmt: skip
+    else:
+        source.array("cell_wz", cell["wz"])
+        source.array("cell_wf", cell["wf"])
+        steps = ("const float drive = NAME_tanh(u1[i] + NAME_cell_wz[i] * state->h1[i]);",
+                 "const float v = u2[i] + NAME_cell_wf[i] * state->h1[i];",
+                 "const float kept = NAME_sigmoid(v), gate = NAME_sigmoid(-v);")  # fmt: skip
+    after = "state->h1[i] = state->h1[i] * kept + gate * drive;"
+    source.loop(n, *steps, after, f"y[i] = {_ACTIVATIONS[activation].format('state->h1[i]')};")
+    return y
+
+
+def _rotated(source: Source, kind: str, x: Vector, n: int, config: Mapping[str, Any]) -> Vector:
+    activated = _ACTIVATIONS[config.get("activation", "relu")]
+    most = 1.0 if config.get("activation", "relu") == "tanh" and kind != "lru" else None
+    y = source.vector("y", 2 * n + (x.width if kind == "lru" else 0), most)
     inside = activated if kind == "nonlinear" else "{0}"
     outside = "{0}" if kind == "nonlinear" else activated
     source.loop(
         n,
-        "const float z1 = NAME_g[i] * state->h1[i] - NAME_phi[i] * state->h2[i] + u1[i];",
-        "const float z2 = NAME_g[i] * state->h2[i] + NAME_phi[i] * state->h1[i] + u2[i];",
+        *(
+            f"const float z{k} = NAME_TURNED{k}(NAME_g[i], NAME_phi[i], state->h1[i], state->h2[i], u{k}[i]);"
+            for k in "12"
+        ),
         f"state->h1[i] = {inside.format('z1')};",
         f"state->h2[i] = {inside.format('z2')};",
         f"y[i] = {outside.format('state->h1[i]')};",
         f"y[{n} + i] = {outside.format('state->h2[i]')};",
     )
     if kind == "lru":
-        source.loop(width, f"y[{2 * n} + i] = {x}[i];")
-    return "y", features
+        source.loop(x.width, f"y[{2 * n} + i] = {x.name}[i];")
+    return y
 
 
-def _output(source: _Source, x: str, width: int, head: str, agent: Any) -> None:
+def _output(source: Source, x: Vector, head: str, agent: Any) -> None:
     discrete = agent.config.get("n_actions") is not None
     weight, bias = (np.asarray(agent.parameters[f"{head}.head.{part}"]) for part in ("weight", "bias"))
     rows = weight.shape[0] if discrete else weight.shape[0] // 2  # the other half are the standard deviations
-    w, b = source.array("head_weight", weight[:rows]), source.array("head_bias", bias[:rows])
+    b = source.array("head_bias", bias[:rows])
     out = "preference" if discrete else "action"
     if discrete:
         source.add(f"float preference[{rows}];")
-    source.add(f"NAME_dense({rows}, {width}, {w}, {b}, {x}, {out});")
+    source.dense("head_weight", weight[:rows], b, source.pack(x), out)
     if discrete:
         source.add("int best = 0;")
         source.loop(rows, "if (preference[i] > preference[best]) best = i;")
@@ -194,7 +172,7 @@ def _output(source: _Source, x: str, width: int, head: str, agent: Any) -> None:
 
 def _test(agent: Any, width: int) -> tuple[list[str], str]:
     """Observations, what preceded them and the agent's actions; the function that compares."""
-    source, config = _Source(), agent.config
+    source, config = Source(), agent.config
     discrete = config.get("n_actions") is not None
     xs, native = observations_like(agent, TEST_STEPS), Evaluation(agent)
     rewards = np.random.default_rng(SEED).standard_normal(TEST_STEPS).astype(np.float32)
@@ -248,7 +226,37 @@ def _arguments(config: Mapping[str, Any]) -> list[str]:
     return given if config.get("n_actions") is not None else [*given, "float *action"]
 
 
-def _head(config: Mapping[str, Any], states: Sequence[str], width: int) -> str:
+def rounded(agent: Any) -> Any:
+    """A copy of an agent with the numbers that 8-bit weights stand for."""
+    copy, parameters = agent.copy(), {}
+    for name, value in copy.parameters.items():
+        if value.ndim == 2:
+            integers, scale = int8_of(np.asarray(value, np.float64).T)
+            parameters[name] = (integers * scale.astype(np.float64)).T.astype(value.dtype)
+    copy.load_parameters({**copy.parameters, **parameters})
+    return copy
+
+
+def _error(agent: Any) -> str:
+    """What 8-bit weights cost, in words."""
+    config, policies = agent.config, [Evaluation(agent), Evaluation(rounded(agent))]
+    for policy in policies:
+        policy.begin()
+    rewards, found, last = np.random.default_rng(SEED).standard_normal(ERROR_STEPS), [], None
+    for x, reward in zip(observations_like(agent, ERROR_STEPS), rewards.tolist(), strict=True):
+        given: dict[str, Any] = {"reward": reward / agent.reward_scale} if config.get("previous_reward") else {}
+        if config.get("previous_action"):
+            given["applied"] = np.zeros(config["action_size"] or 0, np.float32) if last is None else last
+            given["applied"] = 0 if last is None and config["n_actions"] else given["applied"]
+        ours, theirs = (policy.predict(x, **given) for policy in policies)
+        last = ours
+        found.append(float(np.max(np.abs(np.asarray(ours, np.float64) - np.asarray(theirs, np.float64)))))
+    if config.get("n_actions") is not None:
+        return f"{100.0 * float(np.mean(np.array(found) > 0.0)):.2g} % of the choices differ"
+    return f"actions differ by {100.0 * max(found) / 2.0:.2g} % of their range at most"
+
+
+def _head(config: Mapping[str, Any], states: Sequence[str], width: int, error: str, learns: bool) -> str:
     """The part before the numbers: usage, sizes, state."""
     discrete, period = config.get("n_actions") is not None, config.get("dt_s")
     units = int(config.get("units", 0))
@@ -263,6 +271,9 @@ def _head(config: Mapping[str, Any], states: Sequence[str], width: int) -> str:
         call=", ".join(part.split()[-1].lstrip("*") for part in _arguments(config)[1:]),
         period="" if period is None else f" Period {float(period):g} s: call it at no other.",
         result=result,
+        error=f" Weights of 8 bits:\n * in {ERROR_STEPS} steps {error}." if error else "",
+        learn=LEARN_USE.format(steps=LEARN_STEPS, applied="int *" if discrete else "float *") if learns else "",
+        string="\n#include <string.h>" if learns else "",
         steps=TEST_STEPS,
         measure=measure,
         sizes=f"NAME_OBSERVATIONS = {int(config['observation_size'])}, NAME_ACTIONS = {width}",
@@ -270,59 +281,83 @@ def _head(config: Mapping[str, Any], states: Sequence[str], width: int) -> str:
     )
 
 
-def c_source(agent: Any, name: str = "policy") -> str:
-    """The text of the file; arguments and errors as `export_c`."""
+_FUNCTIONS = {
+    "NAME_dense(": DENSE,
+    "NAME_dense8(": DENSE8,
+    "NAME_largest(": LARGEST,
+    "NAME_pack(": PACK,
+    "NAME_norm(": NORM,
+    "NAME_TURNED1(": TURN,
+    "NAME_sigmoid(": SIGMOID,
+    "NAME_tanh(": TANH,
+}
+
+
+def _check(agent: Any, name: str, weights: str) -> None:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", str(name)):
         raise ConfigError(
             f"name = {name!r}: expected a letter, then letters, digits and underscores, at most 40 in all"
         )
     check_agent(agent)
+    if weights not in WEIGHTS:
+        raise ConfigError(f"weights: {weights!r} is not one of {', '.join(WEIGHTS)}")
+
+
+def c_source(agent: Any, name: str = "policy", weights: str = "float32", learn: bool = False) -> str:
+    """The text of the file; arguments and errors as `export_c`."""
+    _check(agent, name, weights)
+    learner = learner_source(agent, Source()) if check_bool("learn", learn) else []
     config, kind = agent.config, agent.config.get("cell", "linear")
     head = "q" if agent.kind in VALUES else "actor"
     body = "body" if config.get("body", "separate") == "shared" else head
     discrete = config.get("n_actions") is not None
     width = int(config["n_actions"] if discrete else config["action_size"])
-    source = _Source()
-    x, at = _layers(source, "x", _input(source, agent), f"{body}.encoder", agent.parameters)
-    x, at = _cell(source, x, at, body, agent)
-    x, at = _layers(source, x, at, f"{body}.layer", agent.parameters)
-    _output(source, x, at, head, agent)
+    source = Source(weights)
+    x = _layers(source, _input(source, agent), f"{body}.encoder", agent.parameters)
+    x = _layers(source, _cell(source, x, body, agent), f"{body}.layer", agent.parameters)
+    _output(source, x, head, agent)
     states = () if kind == "none" else ("h1",) if kind in GATED else ("h1", "h2")
     step = ("" if states else "    (void)state;\n") + "\n".join(source.lines)
-    called = {"NAME_norm(": NORM, "NAME_sigmoid(": SIGMOID, "NAME_tanh(": TANH}
-    functions = [text for call, text in called.items() if call in step]
+    functions = [text for call, text in _FUNCTIONS.items() if call in step or (learner and text in (TURN,))]
     if {SIGMOID, TANH} & set(functions):
         functions.insert(0, EXP)
     units = int(config.get("units", 0))
-    clear = [f"for (int i = 0; i < {units}; i++) state->{name}[i] = 0.0f;" for name in states] or ["state->none = 0;"]
+    clear = [f"for (int i = 0; i < {units}; i++) state->{h}[i] = 0.0f;" for h in states] or ["state->none = 0;"]
     vectors, test = _test(agent, width)
     parts = [
-        _head(config, states, width),
+        _head(config, states, width, "" if weights == "float32" else _error(agent), bool(learner)),
         *source.constants,
-        DENSE,
         *functions,
         "static inline void NAME_reset(NAME_state *state) {\n    " + "\n    ".join(clear) + "\n}\n",
         f"static inline {'int' if discrete else 'void'} NAME_step({', '.join(_arguments(config))}) {{\n{step}\n}}\n",
         *vectors,
         test,
+        *learner,
         "#undef NAME_MULTIPLY_ADD\n#endif\n",
     ]
     return "\n".join(parts).replace("NAME_H", f"rtu_edge_{name}_h").replace("NAME", name)
 
 
-def export_c(agent: Any, path: str | os.PathLike[str], *, name: str = "policy") -> None:
+def export_c(
+    agent: Any, path: str | os.PathLike[str], *, name: str = "policy", weights: str = "float32", learn: bool = False
+) -> None:
     """Write an agent's policy as one C99 file with test vectors: predict(observation, deterministic=True).
 
     Args:
         agent: a StreamAC, StreamQ, StreamSARSA or StreamQRC.
         path: the file, written atomically.
         name: prefix of its names in C.
+        weights: "float32", or "int8": matrices as 8-bit integers with a scale per row, multiplied in integers; the
+            file states the error.
+        learn: the learner too, as it is now: a StreamAC of a linear or nonlinear cell or of none, with exact RTRL and
+            ObGD, in float32, that continues to learn on the target.
 
     Raises:
-        ConfigError: the agent has no policy, a parameter is not finite, or name is no name in C.
+        ConfigError: the agent has no policy, a parameter is not finite, name is no name in C, weights is no form, or
+            the configuration has no learner in C.
         OSError: the file cannot be written.
 
     Source:
         docs/export.md, As one file of C99.
     """
-    files.write(path, c_source(agent, name).encode("ascii"))
+    files.write(path, c_source(agent, name, weights, learn).encode("ascii"))
