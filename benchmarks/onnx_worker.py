@@ -229,7 +229,7 @@ def work(runtime: str, folder: Path, n: str, into: Path, steps: int) -> Arrays:
 
 
 def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())[-160:]}"
 
 
 def main() -> None:

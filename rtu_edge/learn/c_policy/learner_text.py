@@ -345,8 +345,8 @@ static inline int NAME_learn_step(NAME_learner *l, const float *observation, dou
 }
 """
 
-LEARN_TEST = """/* A recorded run of NAME_LEARN_STEPS steps of the agent: the largest difference of its actions, in units
- * of their range (another choice: 1), and of its final weights, in units of each array's largest. */
+LEARN_TEST = """/* A recorded run of NAME_LEARN_STEPS steps of the agent: the largest difference of its actions, in
+ * units of their range (another choice: 1), and of its final weights, in units of each array's largest. */
 static inline float NAME_learn_test(NAME_learner *l) {
     uint32_t noise = 12345u;
     float s[NAME_OBSERVATIONS] = {0.0f}, x[NAME_OBSERVATIONS], worst = 0.0f;
