@@ -14,9 +14,9 @@ set(c_rooms $<TARGET_FILE:rtu_runtime> $<TARGET_FILE:rtu_learn> $<TARGET_FILE:tl
 add_custom_command(
   OUTPUT ${c_object}
   COMMAND ${CMAKE_CXX_COMPILER} -r -nostdlib -Wl,--force-group-allocation -o ${c_object}
-    $<TARGET_OBJECTS:rtu_c> -Wl,--start-group ${c_rooms} -Wl,--end-group
+    -Wl,--whole-archive $<TARGET_FILE:rtu_c> -Wl,--no-whole-archive -Wl,--start-group ${c_rooms} -Wl,--end-group
   COMMAND ${CMAKE_OBJCOPY} --localize-hidden ${c_object}
-  DEPENDS $<TARGET_OBJECTS:rtu_c> rtu_runtime rtu_learn tl_protocol
+  DEPENDS rtu_c rtu_runtime rtu_learn tl_protocol
   COMMAND_EXPAND_LISTS
   VERBATIM)
 

@@ -363,6 +363,8 @@ def test_a_watched_run_is_the_run_without(tmp_path: Path) -> None:
             assert not after[0] - before[0] and after[1] <= before[1], "a viewer added a descriptor or a thread"
         watch.terminate()
     assert agent.state_hash() == other.state_hash()
+    for name in ("skipped", "missed", "overruns"):
+        assert watched.result.counters[name] == alone.result.counters[name], name
     same = [name for name in alone.records.dtype.names if not name.endswith("_ns")]
     for name in same:
         np.testing.assert_array_equal(alone.records[name], watched.records[name], err_msg=name)
