@@ -4,6 +4,7 @@ killed; prints "driving" once they move. own: it starts the server on the bus at
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack
 
@@ -12,7 +13,7 @@ from rtu_edge.device.bus_server import BusServer, Joint
 from rtu_edge.device.emulated_bus import EmulatedBus
 from rtu_edge.device.schema import Safe
 
-TTL_MS = 400
+TTL_MS = int(os.environ.get("BUS_CONTROL_TTL_MS", "400"))
 PERIOD_S = 0.02
 ZERO = {"dynamixel": 3.1415927, "feetech": 3.1415927, "scs": 2.617994}
 # One joint of each safe behaviour; where they are driven to, rad, and where the ramp ends.

@@ -116,6 +116,38 @@ def test_a_server_that_is_killed_leaves_dynamixels_to_their_watchdog() -> None:
             drive(robot, (0.0, 0.0, 0.0))
 
 
+@pytest.mark.hazard("bus-server-killed")
+def test_a_server_that_is_killed_leaves_feetech_servos_at_their_last_goal() -> None:
+    """They have no watchdog: also a joint whose safe behaviour is off keeps its torque, until a server is started."""
+    with EmulatedBus("feetech", servos=3) as bus, served(bus) as server:
+        with connected(server) as robot:
+            drive(robot)
+            os.kill(server.pid, signal.SIGKILL)
+            time.sleep(3e-3 * bus_control.TTL_MS)
+            assert [bus.register(at, "TORQUE") for at in range(3)] == [1, 1, 1]
+            assert all(abs(angle(bus, at) - TARGETS[at]) < 0.1 for at in range(3))
+        with served(bus):
+            assert until(lambda: bus.register(OFF, "TORQUE") == 0)
+
+
+@pytest.mark.hazard("bus-other-program")
+def test_another_program_at_the_port_is_looked_for_at_each_arm() -> None:
+    hold = "import os, sys, time; os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY); print(1, flush=True); time.sleep(60)"
+    with EmulatedBus("feetech", servos=3) as bus, served(bus) as server, connected(server) as robot:
+        drive(robot)
+        robot.disarm()
+        assert until(lambda: bus.register(OFF, "TORQUE") == 0)
+        with subprocess.Popen([sys.executable, "-c", hold, bus.port], stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None and other.stdout.readline()
+            with pytest.raises(Exception, match=rf"another program holds the port too: process {other.pid} \("):
+                for _ in range(50):
+                    robot.step((0.0, 0.0, 0.0))
+            assert bus.register(OFF, "TORQUE") == 0 and abs(angle(bus, HOLD) - TARGETS[HOLD]) < 0.2
+            other.kill()
+        robot.arm()
+        drive(robot)
+
+
 @pytest.mark.hazard("bus-first-command")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_first_command_begins_where_the_joints_are(family: str) -> None:
@@ -202,15 +234,18 @@ def test_joints_are_different() -> None:
         BusServer("/dev/null")
 
 
-MODES = {"speed": 1, "current": 0}
+MODES = {"speed": {"feetech": 1, "dynamixel": 1}, "current": {"dynamixel": 0}}
+MODES["torque"] = {"feetech": 2, "dynamixel": 16}
+UNITS = {"speed": "rad/s", "current": "A", "torque": "1"}
+LARGEST = {"speed": 1.0, "current": 1.0, "torque": 0.3}
 AT_MODE = {"feetech": 33, "dynamixel": 11}
 
 
-@pytest.mark.parametrize(("family", "goal"), [("feetech", "speed"), ("dynamixel", "speed"), ("dynamixel", "current")])
-def test_goals_that_are_speeds_or_currents(family: str, goal: str) -> None:
+@pytest.mark.parametrize(("family", "goal"), [(family, goal) for goal in MODES for family in MODES[goal]])
+def test_goals_that_are_no_positions(family: str, goal: str) -> None:
     """The server keeps the joint's range itself; without a command the goal goes to 0, or the torque goes."""
     ends = [
-        Joint(name, id, -0.5, 0.5, 1.0, safe, zero_rad=ZERO[family], goal_max=1.0, goal_slew=20.0)
+        Joint(name, id, -0.5, 0.5, 1.0, safe, zero_rad=ZERO[family], goal_max=LARGEST[goal], goal_slew=20.0)
         for name, id, safe in (("ramp", 1, Safe.RAMP), ("off", 2, Safe.OFF))
     ]
     options = {"joints": ends, "goal": goal, "period_s": PERIOD_S, "ttl_max_ms": 400, "latency_us": 20_000}
@@ -218,9 +253,9 @@ def test_goals_that_are_speeds_or_currents(family: str, goal: str) -> None:
         with pytest.raises(DeviceError, match="in another mode than these goals need"):
             BusServer(bus, **options)
         for servo in range(2):
-            bus.servos[servo].table[AT_MODE[family]] = MODES[goal]
+            bus.servos[servo].table[AT_MODE[family]] = MODES[goal][family]
         with BusServer(bus, **options) as server, connected(server) as robot:
-            assert [row.unit for row in robot.sheet.actuators] == ["rad/s" if goal == "speed" else "A"] * 2
+            assert [row.unit for row in robot.sheet.actuators] == [UNITS[goal]] * 2
             furthest = 0.0
             for _ in range(150):
                 x = robot.step((1.0, -1.0))[0]
@@ -233,7 +268,7 @@ def test_goals_that_are_speeds_or_currents(family: str, goal: str) -> None:
                     break
             else:
                 raise AssertionError(f"did not come back: {x}")
-        role = "GOAL_SPEED" if goal == "speed" else "GOAL_CURRENT"
+        role = f"GOAL_{goal.upper()}"
         assert until(lambda: bus.register(0, role) == 0 and bus.register(1, "TORQUE") == 0)
         assert bus.register(0, "TORQUE") == 1
 
@@ -249,4 +284,4 @@ def test_goals_that_a_family_does_not_take() -> None:
     with pytest.raises(ValueError, match="goal_max"):
         BusServer("/dev/null", joints=[Joint("a", 1, -0.5, 0.5, 1.0, Safe.OFF)], goal="speed")
     with pytest.raises(ValueError, match="goal"):
-        BusServer("/dev/null", joints=[joint], goal="torque")
+        BusServer("/dev/null", joints=[joint], goal="power")

@@ -18,10 +18,11 @@ enum {
     TL_REG_RETURN_DELAY, /* unit: s */
     TL_REG_MODE,
     TL_REG_HOMING,
-    TL_REG_TORQUE,   /* 1: enabled */
-    TL_REG_LOCK,     /* 1: the registers that survive power-off are locked; Feetech */
-    TL_REG_ALARM,    /* bits of Hardware Error Status; Feetech: Servo Status */
-    TL_REG_WATCHDOG, /* Bus Watchdog; reads as -1 after it has stopped the servo; Dynamixel */
+    TL_REG_TORQUE,      /* 1: enabled */
+    TL_REG_LOCK,        /* 1: the registers that survive power-off are locked; Feetech */
+    TL_REG_ALARM,       /* bits of Hardware Error Status; Feetech: Servo Status */
+    TL_REG_WATCHDOG,    /* Bus Watchdog; reads as -1 after it has stopped the servo; Dynamixel */
+    TL_REG_GOAL_TORQUE, /* PWM: a share of the largest torque at standstill */
     TL_REG_GOAL_CURRENT,
     TL_REG_GOAL_SPEED,
     TL_REG_GOAL_POSITION,

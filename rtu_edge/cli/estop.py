@@ -8,7 +8,7 @@ import os
 import click
 
 from rtu_edge.cli import complete, options
-from rtu_edge.cli.target import companions_of, is_file, plant_of, port_of
+from rtu_edge.cli.target import bus_of, companions_of, is_file, plant_of, port_of
 from rtu_edge.tools import estop as stops
 
 
@@ -42,7 +42,10 @@ def command(target: str, baud: int | None, timeout_s: float, as_json: bool) -> N
         port, configured = port_of(target)
     except ConfigError:
         # A run may drive nevertheless: the file was changed since, or is not for this user to read.
-        if not lock.owners("", config):
+        bus = bus_of(target)
+        if bus is not None:
+            port, configured = bus
+        elif not lock.owners("", config):
             raise
     also = [(other, baud or theirs) for other, theirs in companions_of(target)]
     done = stops.estop(port, config=config, baud=baud or configured, timeout_s=timeout_s, also=also)

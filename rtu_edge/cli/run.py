@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 @click.option(
     "--sim",
     is_flag=True,
-    help="Rehearse in virtual time on a simulated plant in place of the port, with the limits, reward and learner of "
-    "CONFIG; without CONFIG: on a cart-pole",
+    help="Rehearse in virtual time, simulated, with the limits, reward and learner of CONFIG; without CONFIG: on a "
+    "cart-pole",
 )
 @click.option(
     "--plant",
@@ -139,18 +139,18 @@ def _settings(
     if file is not None and file.is_dir():
         raise ConfigError(f"a folder, not a configuration; `rtu-edge run --resume {file}` continues its run", str(file))
     if file is None:
-        simulated = quoted(plant or "cartpole")
-        return parse_config(f'device.plant = {simulated}\nloop.clock = "lockstep"\n', overrides, source="--set"), ""
-    settings = load_config(file, overrides)
+        text = f'device.plant = {quoted(plant or "cartpole")}\nloop.clock = "lockstep"\n'
+        return parse_config(text, overrides, source="--set"), ""
+    device = (settings := load_config(file, overrides)).device
     if not sim:
         return settings, ""
-    simulated = plant or settings.device.sim or settings.device.plant
-    if not simulated:
-        raise ConfigError(_no_plant(settings.device.port), str(file))
-    # Leaves out settings of the host rather than the plant; the user's --set still applies.
-    virtual = ('loop.clock="lockstep"', "loop.realtime=false", "loop.cpu=-1")
-    replaced = ('device.port=""', f"device.plant={quoted(simulated)}")
-    return load_config(file, (*virtual, *overrides, *replaced)), settings.device.port
+    replaced: tuple[str, ...] = ("device.emulated=true",)
+    if not device.bus or plant is not None:
+        if not (simulated := plant or device.sim or device.plant):
+            raise ConfigError(_no_plant(device.port), str(file))
+        replaced = ('device.port=""', 'device.bus=""', f"device.plant={quoted(simulated)}")
+    virtual = ('loop.clock="lockstep"', "loop.realtime=false", "loop.cpu=-1")  # the user's --set still applies
+    return load_config(file, (*virtual, *overrides, *replaced)), device.port or device.bus
 
 
 def _no_plant(port: str) -> str:

@@ -34,14 +34,18 @@ def command(config: Path, user: str | None, unit: str, applied: bool, root: Path
 
     from rtu_edge._base.errors import ConfigError
     from rtu_edge.config import load_config
+    from rtu_edge.config.bus_file import load_bus_file
     from rtu_edge.run.service import apply, parts
 
     if user is None:
         user = os.environ.get("SUDO_USER") or getpass.getuser()
     settings = load_config(config, user=user)
-    if not settings.device.port:
+    port = settings.device.port
+    if settings.device.bus and not settings.device.emulated:
+        port = load_bus_file(settings.device.bus).port
+    if not port:
         raise ConfigError("device.port: missing; a service is for a plant at a port", str(config))
-    found = parts(config, user, unit, port=settings.device.port, folder=settings.run.folder)
+    found = parts(config, user, unit, port=port, folder=settings.run.folder)
     if applied:
         for path in apply(found, root):
             click.echo(f"written: {path}")

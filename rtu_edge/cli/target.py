@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["companions_of", "is_file", "plant_of", "port_of", "running_port_of"]
+__all__ = ["bus_of", "companions_of", "is_file", "plant_of", "port_of", "running_port_of"]
 
 
 def is_file(target: str) -> bool:
@@ -28,9 +28,31 @@ def port_of(target: str) -> tuple[str, int]:
     from rtu_edge.config import load_device
 
     device = load_device(target)
+    if device.bus:
+        raise ConfigError(
+            f"device.bus = {device.bus}: the server of a bus ends with its run, and none is active", target
+        )
     if not device.port:
         raise ConfigError("device.port: missing; a simulated plant's port is what `rtu-edge run` printed", target)
     return device.port, device.baud
+
+
+def bus_of(target: str) -> tuple[str, int] | None:
+    """The port and baud rate of the servo bus that a configuration names; None for anything else."""
+    from rtu_edge._base.errors import ConfigError
+    from rtu_edge.config import load_device
+    from rtu_edge.config.bus_file import load_bus_file
+
+    if not is_file(target):
+        return None
+    try:
+        device = load_device(target)
+        if not device.bus or device.emulated:
+            return None
+        given = load_bus_file(device.bus)
+    except ConfigError:
+        return None
+    return given.port, given.baud
 
 
 def companions_of(target: str) -> list[tuple[str, int]]:

@@ -14,7 +14,7 @@ import msgspec.inspect as mi
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.strict import Section, emit, parse_toml, problems, read_text
 from rtu_edge.device.bus_server import BusServer, Joint, check_joints, check_observe
-from rtu_edge.device.emulated_bus import EmulatedBus
+from rtu_edge.device.emulated_bus import EmulatedBus, VirtualServos
 from rtu_edge.device.schema import Safe
 
 __all__ = ["BusFile", "JointTable", "load_bus_file", "serve", "table_of", "write_bus_file"]
@@ -44,6 +44,7 @@ class Goal(str, enum.Enum):
     POSITION = "position"
     SPEED = "speed"
     CURRENT = "current"
+    TORQUE = "torque"
 
 
 class Observed(str, enum.Enum):
@@ -65,7 +66,8 @@ class JointTable(Section, frozen=True):
         safe_rad: end of the ramp, within the range.
         zero_rad: position of the servo where the joint is at 0.
         reverse: the joint turns against the servo.
-        goal_max, goal_slew: of a goal that is a speed or a current, and of its change per second.
+        goal_max, goal_slew: of a goal that is no position, and of its change per second.
+        target: waves of a target that moves by itself: amplitude, period and phase of each.
     """
 
     id: Annotated[int, msgspec.Meta(ge=0, le=252)]
@@ -78,6 +80,7 @@ class JointTable(Section, frozen=True):
     reverse: bool = False
     goal_max: Annotated[float, msgspec.Meta(ge=0.0, le=1000.0)] = 0.0
     goal_slew: Annotated[float, msgspec.Meta(ge=0.0, le=1e6)] = 0.0
+    target: tuple[float, ...] = ()
 
 
 class BusFile(Section, frozen=True):
@@ -87,7 +90,7 @@ class BusFile(Section, frozen=True):
         port: of the bus, best by its persistent name (`rtu-edge ports`).
         family: of the servos.
         baud: bits per second.
-        goal: what a command is: position, speed or current.
+        goal: what a command is: position, speed, current or torque.
         period_s: one sync write and one sync read per period.
         ttl_max_ms: longest time to live of a command.
         observe: of each joint.
@@ -95,6 +98,7 @@ class BusFile(Section, frozen=True):
         latency_us: of adapter and host, per transaction.
         return_delay_us: the longest of any servo.
         ignore_alarms: bits of a servo's error that do not end a session.
+        emulated_load: of emulated servos: torque that holds the load horizontally, as a share of the largest.
         joint: by name.
     """
 
@@ -110,6 +114,7 @@ class BusFile(Section, frozen=True):
     latency_us: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 4000
     return_delay_us: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 500
     ignore_alarms: Annotated[int, msgspec.Meta(ge=0, le=255)] = 0
+    emulated_load: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.0
 
     def joints(self) -> list[Joint]:
         """The joints, in the order of their ids."""
@@ -126,6 +131,7 @@ class BusFile(Section, frozen=True):
                 table.reverse,
                 table.goal_max,
                 table.goal_slew,
+                table.target,
             )
             for name, table in sorted(self.joint.items(), key=lambda item: item[1].id)
         ]
@@ -182,15 +188,18 @@ def table_of(joint: Joint) -> JointTable:
         reverse=joint.reverse,
         goal_max=joint.goal_max,
         goal_slew=joint.goal_slew,
+        target=joint.target,
     )
 
 
-def serve(given: BusFile, *, bus: EmulatedBus | None = None, link: str | os.PathLike[str] | None = None) -> BusServer:
+def serve(
+    given: BusFile, *, bus: EmulatedBus | VirtualServos | None = None, link: str | os.PathLike[str] | None = None
+) -> BusServer:
     """Start the server of a bus.
 
     Args:
         given: the file's contents.
-        bus: serve this emulated bus instead of the file's port.
+        bus: serve these emulated servos instead of the file's port.
         link: path of a symbolic link to the server's port.
 
     Raises:

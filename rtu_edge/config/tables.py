@@ -53,12 +53,15 @@ class RewardSource(str, enum.Enum):
 
 
 class Device(Section, frozen=True):
-    """`[device]`: device to control; give either `port` or `plant`.
+    """`[device]`: device to control; give one of `port`, `plant` and `bus`.
 
     Args:
         port: Serial port or pyserial URL; prefer /dev/serial/by-id/... (`rtu-edge ports` lists them)
         plant: Simulated plant behind a pty: cartpole, pendulum, servo, each also with -full, joint, or the path of a
             C file (docs/hil.md)
+        bus: File of a servo bus, relative to the working directory; the run starts the server of the bus
+            (docs/servo_bus.md)
+        emulated: Emulated servos in place of the port of `bus`; with clock "lockstep" in virtual time
         firmware: Executable of the firmware that simulates `plant`, in place of the package's (`rtu-edge firmware`
             builds one); empty: the variable RTU_EDGE_FIRMWARE, or else the package's; the run's record has its path
         sim: Plant that `run --sim` simulates in place of `port`; as `plant`
@@ -71,6 +74,8 @@ class Device(Section, frozen=True):
 
     port: str = ""
     plant: str = ""
+    bus: str = ""
+    emulated: bool = False
     firmware: str = ""
     sim: str = ""
     baud: Annotated[int, msgspec.Meta(ge=1200, le=12_000_000)] = 1_000_000
@@ -275,9 +280,11 @@ def _companion_problems(config: Config) -> Iterator[str]:
 def cross_check(config: Config) -> Iterator[str]:
     """Checks across fields."""
     device, learner = config.device, config.learner
-    if bool(device.port) == bool(device.plant):
-        given = f"port = {quoted(device.port)}, plant = {quoted(device.plant)}"
-        yield f"device ({given}): give either port or plant, not both"
+    if sum(map(bool, (device.port, device.plant, device.bus))) != 1:
+        given = ", ".join(f"{key} = {quoted(getattr(device, key))}" for key in ("port", "plant", "bus"))
+        yield f"device ({given}): give one of port, plant and bus"
+    if device.emulated and not device.bus:
+        yield "device.emulated = true: must be false without device.bus"
     if device.firmware and not (device.plant or device.sim):
         yield f"device.firmware = {quoted(device.firmware)}: only with plant or sim; a port has its own firmware"
     if device.firmware and device.plant.endswith(".c"):

@@ -20,7 +20,7 @@ from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.files import PACKAGE
 from rtu_edge._base.validation import check_choice, check_int, check_number, check_texts
 from rtu_edge.device import child
-from rtu_edge.device.emulated_bus import EmulatedBus
+from rtu_edge.device.emulated_bus import EmulatedBus, VirtualServos
 from rtu_edge.device.ports import DEFAULT_BAUD, open_port
 from rtu_edge.device.schema import Safe
 from rtu_edge.device.servo_bus import ServoBus
@@ -28,8 +28,9 @@ from rtu_edge.device.servo_bus import ServoBus
 __all__ = ["BusServer", "Joint", "check_joint_name", "check_joints", "check_observe"]
 
 JOINTS_MAX = 18
-GOALS = ("position", "speed", "current")
+GOALS = ("position", "speed", "current", "torque")
 OBSERVED = ("position", "speed", "load")
+WAVES_MAX = 4
 SAFES = {Safe.HOLD: "hold", Safe.RAMP: "ramp", Safe.OFF: "off"}
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,13}")
 _LEAVE_S = 60.0  # a ramp may take so long
@@ -48,9 +49,12 @@ class Joint:
         safe_rad: rad, within the range; of RAMP.
         zero_rad: position of the servo, in rad of its register, where the joint is at 0.
         reverse: the joint turns against the servo.
-        goal_max: largest goal in each direction, rad/s or A, where goals are speeds or currents; the range in rad is
-            then one that the server enforces: outside, only back in is let through.
-        goal_slew: largest change of such a goal per second, rad/s^2 or A/s.
+        goal_max: largest goal in each direction, rad/s, A or a share of the largest torque, where goals are not
+            positions; the range in rad is then one that the server enforces: outside, only back in is let through.
+        goal_slew: largest change of such a goal per second.
+        target: of a target that moves by itself, the sum of at most 4 waves, each amplitude (rad), period (s) and
+            phase (rad); NAME_target and NAME_error are observed, and the device's reward is minus the sum of the
+            squared errors of all joints, rad^2.
     """
 
     name: str
@@ -64,6 +68,7 @@ class Joint:
     reverse: bool = False
     goal_max: float = 0.0
     goal_slew: float = 0.0
+    target: tuple[float, ...] = ()
 
     def check(self, who: str, goal: str = "position") -> None:
         """Check the fields for a kind of goal.
@@ -79,8 +84,9 @@ class Joint:
             raise ConfigError(f"{who}.max_rad = {self.max_rad}: must be above min_rad, {self.min_rad}")
         check_number(f"{who}.slew_rad_s", self.slew_rad_s, 1e-3, 100.0)
         check_number(f"{who}.zero_rad", self.zero_rad, -600.0, 600.0)
+        self._check_target(who)
         if goal != "position":
-            check_number(f"{who}.goal_max", self.goal_max, 0.0, 1000.0, open_low=True)
+            check_number(f"{who}.goal_max", self.goal_max, 0.0, 1.0 if goal == "torque" else 1000.0, open_low=True)
             check_number(f"{who}.goal_slew", self.goal_slew, 0.0, 1e6, open_low=True)
             if self.safe not in (Safe.RAMP, Safe.OFF) or self.safe_rad != 0.0:
                 raise ConfigError(f"{who}.safe = {self.safe!r}: must be RAMP, to 0, or OFF: a held {goal} drives on")
@@ -92,17 +98,35 @@ class Joint:
                 f"{who}.safe_rad = {self.safe_rad}: must be within {self.min_rad} to {self.max_rad}, the joint's range"
             )
 
+    def _check_target(self, who: str) -> None:
+        if len(self.target) % 3 or len(self.target) > 3 * WAVES_MAX:
+            raise ConfigError(
+                f"{who}.target: {len(self.target)} numbers; must be amplitude, period and phase of at most {WAVES_MAX}"
+                " waves"
+            )
+        for at in range(0, len(self.target), 3):
+            amplitude, period, phase = self.target[at : at + 3]
+            check_number(f"{who}.target[{at}]", amplitude, 0.0, 100.0)
+            check_number(f"{who}.target[{at + 1}]", period, 0.01, 1e6)
+            check_number(f"{who}.target[{at + 2}]", phase, -100.0, 100.0)
+        reach = sum(self.target[::3])
+        if not (self.min_rad <= -reach and reach <= self.max_rad):
+            raise ConfigError(
+                f"{who}.target: reaches {reach:g} rad in each direction; must stay within {self.min_rad} to"
+                f" {self.max_rad}, the joint's range"
+            )
+
 
 class BusServer(Closing):
     """A server process on a servo bus. Closing brings the joints to their safe behaviour and ends it.
 
     Args:
-        bus: path of the port, or an EmulatedBus, with which nothing real moves.
-        family: "feetech", "scs" or "dynamixel"; of an EmulatedBus its own.
+        bus: path of the port, or an EmulatedBus or VirtualServos, with which nothing real moves.
+        family: "feetech", "scs" or "dynamixel"; of emulated servos their own.
         joints: 1 to 18, each with an id and a name of its own.
         baud: bits per second.
-        goal: what a command is: "position", "speed" (not scs) or "current" (dynamixel); the servos must be in that
-            mode.
+        goal: what a command is: "position", "speed" (not scs), "current" (dynamixel) or "torque", a share of the
+            largest by PWM (not scs); the servos must be in that mode.
         period_s: s, 0.001 to 1; one sync write and one sync read per period.
         ttl_max_ms: longest time to live of a command, 1 to 60000. Bus Watchdog of Dynamixels is set to it.
         observe: what is observed of each joint: "position" always, "speed" and "load" where they are named.
@@ -118,7 +142,7 @@ class BusServer(Closing):
 
     def __init__(
         self,
-        bus: str | os.PathLike[str] | EmulatedBus,
+        bus: str | os.PathLike[str] | EmulatedBus | VirtualServos,
         family: str = "feetech",
         joints: Sequence[Joint] = (),
         *,
@@ -133,9 +157,7 @@ class BusServer(Closing):
         ignore_alarms: int = 0,
         link: str | os.PathLike[str] | None = None,
     ) -> None:
-        emulated = isinstance(bus, EmulatedBus)
-        url = bus.port if isinstance(bus, EmulatedBus) else os.fspath(bus)
-        family = bus.family if isinstance(bus, EmulatedBus) else family
+        family = bus.family if isinstance(bus, (EmulatedBus, VirtualServos)) else family
         check_number("period_s", period_s, 0.001, 1.0)
         check_choice("goal", goal, GOALS)
         check_joints(joints, goal)
@@ -150,7 +172,7 @@ class BusServer(Closing):
             "--ttl-max-ms": check_int("ttl_max_ms", ttl_max_ms, 1, 60_000),
             "--ignore-alarms": check_int("ignore_alarms", ignore_alarms, 0, 255),
         }
-        flags = ["--fast"] * fast + ["--simulated"] * emulated + [f"--{each}" for each in observe if each != "position"]
+        flags = ["--fast"] * fast + [f"--{each}" for each in observe if each != "position"]
         if link is not None:
             options["--pty-link"] = os.fspath(link)
         self._process: subprocess.Popen[bytes] | None = None
@@ -158,13 +180,15 @@ class BusServer(Closing):
         for name, value in options.items():
             command += [name, str(value)]
         for joint in joints:
-            command += ["--joint", _joint(joint, period_s, goal)]
-        with open_port(url, baud) as port:
-            with ServoBus(port, family, baud, latency_us=latency_us, return_delay_us=return_delay_us) as asked:
-                if others := asked.other_holders():
-                    raise DeviceError(f"{url}: another program holds it too: {' and '.join(others)}; end it first")
-                command += ["--echo"] * asked.echo
-            self._process = child.start([*command, "--fd", str(port.fileno())], [port.fileno()])
+            command += _joint(joint, period_s, goal)
+        if isinstance(bus, VirtualServos):
+            check_number("gravity", bus.gravity, 0.0, 1.0)
+            url = f"emulated {family} servos"
+            self._process = child.start([*command, "--emulated", "--gravity", repr(float(bus.gravity))])
+        else:
+            url = bus.port if isinstance(bus, EmulatedBus) else os.fspath(bus)
+            command += ["--simulated"] * isinstance(bus, EmulatedBus)
+            self._process = _start_on(url, family, baud, latency_us, return_delay_us, command)
         try:
             self.port = self._read_port(url)
         except DeviceError:
@@ -250,7 +274,19 @@ def check_observe(observe: Sequence[str]) -> None:
         raise ConfigError(f"observe = {names}: must be of {', '.join(OBSERVED)}, at least one, each once")
 
 
-def _joint(joint: Joint, period_s: float, goal: str) -> str:
+def _start_on(
+    url: str, family: str, baud: int, latency_us: int, return_delay_us: int, command: list[str]
+) -> subprocess.Popen[bytes]:
+    """Start the server on a port that nothing else holds."""
+    with open_port(url, baud) as port:
+        with ServoBus(port, family, baud, latency_us=latency_us, return_delay_us=return_delay_us) as asked:
+            if others := asked.other_holders():
+                raise DeviceError(f"{url}: another program holds it too: {' and '.join(others)}; end it first")
+            echo = ["--echo"] * asked.echo
+        return child.start([*command, *echo, "--fd", str(port.fileno())], [port.fileno()])
+
+
+def _joint(joint: Joint, period_s: float, goal: str) -> list[str]:
     """As the server's command line has it."""
     sign, angles = -1 if joint.reverse else 1, (joint.min_rad, joint.max_rad)
     numbers: tuple[float, ...] = (-joint.goal_max, joint.goal_max, joint.goal_slew * period_s)
@@ -258,13 +294,8 @@ def _joint(joint: Joint, period_s: float, goal: str) -> str:
     if goal == "position":
         numbers, ends = (*angles, joint.slew_rad_s * period_s), ()
     texts = [repr(float(each)) for each in (joint.zero_rad, sign, *numbers)]
-    return ",".join(
-        [
-            joint.name,
-            str(joint.id),
-            *texts,
-            SAFES[joint.safe],
-            repr(float(joint.safe_rad)),
-            *map(repr, map(float, ends)),
-        ]
-    )
+    fields = [joint.name, str(joint.id), *texts, SAFES[joint.safe], repr(float(joint.safe_rad))]
+    found = ["--joint", ",".join([*fields, *map(repr, map(float, ends))])]
+    for at in range(0, len(joint.target), 3):
+        found += ["--wave", ",".join(repr(float(each)) for each in joint.target[at : at + 3])]
+    return found

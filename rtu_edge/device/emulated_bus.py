@@ -12,6 +12,7 @@ import mmap
 import os
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,20 @@ from rtu_edge.device import child
 from rtu_edge.device.ports import DEFAULT_BAUD
 from rtu_edge.device.servo_registers import FAMILIES
 
-__all__ = ["EmulatedBus"]
+__all__ = ["EmulatedBus", "VirtualServos"]
+
+
+@dataclass(frozen=True)
+class VirtualServos:
+    """Emulated servos inside the server of a bus (BusServer), which a host may run in lockstep, in virtual time.
+
+    Args:
+        family: "feetech", "scs" or "dynamixel".
+        gravity: torque that holds the load of each servo horizontally, 0 to 1 of the largest.
+    """
+
+    family: str = "feetech"
+    gravity: float = 0.0
 
 
 class EmulatedBus(Closing):

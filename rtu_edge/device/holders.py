@@ -25,6 +25,7 @@ __all__ = [
     "is_terminal",
     "lockers",
     "process",
+    "served_by",
     "speaks_for",
 ]
 
@@ -183,6 +184,25 @@ def speaks_for(pid: int, device: Device) -> bool:
     the device itself."""
     locked = lockers(device)
     return pid in locked if locked else _held(pid, device)[0] is not None
+
+
+_BUS_SERVER = "tl_bus_server"
+
+
+def served_by(pid: int, bus: Device) -> str:
+    """Path of the pseudo-terminal at which a process serves the servo bus that it holds; "" if it is no such server.
+
+    It holds the bus, so it could do anything to the servos: that it is the server is taken from its program's name.
+    """
+    folder = f"/proc/{pid}/fd"
+    try:
+        if os.path.basename(os.readlink(f"/proc/{pid}/exe")).split(" ")[0] != _BUS_SERVER:
+            return ""
+        targets = [os.readlink(f"{folder}/{name}") for name in os.listdir(folder)]
+    except OSError:
+        return ""
+    ends = [one for one in targets if one.startswith("/dev/pts/")]
+    return next((one for one in ends if (found := device_of(one)) is not None and found != bus), "")
 
 
 def is_terminal(one: Process, device: Device) -> bool:

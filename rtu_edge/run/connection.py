@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,6 +22,9 @@ from rtu_edge.device.schema import Channel, DataSheet, Hello, Limits
 from rtu_edge.loop import Link, LinkError
 from rtu_edge.loop.companions import Companion, whole_hello, whole_sheet
 from rtu_edge.loop.permission import Permission
+
+if TYPE_CHECKING:
+    from rtu_edge.device.bus_server import BusServer
 
 _DTR = {"auto": None, "on": True, "off": False}
 
@@ -77,6 +81,8 @@ def connect(config: Config, source: str | os.PathLike[str] = "") -> Iterator[Con
             firmware = with_firmware(config).device.firmware
             options = {"firmware": firmware} if firmware else {}
             url = str(stack.enter_context(simulated(config.device.plant, **options)).port)
+        if config.device.bus:
+            url = stack.enter_context(_bus_server(config)).port
         port = stack.enter_context(open_port(url, config.device.baud, dtr=_DTR[config.device.dtr.value]))
         try:
             link = stack.enter_context(Link(port, config=source))
@@ -93,6 +99,21 @@ def connect(config: Config, source: str | os.PathLike[str] = "") -> Iterator[Con
         connection = Connection(url, config.device.plant, port, link, hello, sheet, permission, firmware, companions)
         _check_against(config, connection)
         yield connection
+
+
+def _bus_server(config: Config) -> BusServer:
+    """Start the server of the configured bus; it ends with the connection, or with this process.
+
+    Raises:
+        ConfigError: the file of the bus cannot be read, or is invalid.
+        DeviceError: the port cannot be opened, or a servo does not answer.
+    """
+    from rtu_edge.config.bus_file import load_bus_file, serve
+    from rtu_edge.device.emulated_bus import VirtualServos
+
+    given = load_bus_file(config.device.bus)
+    servos = VirtualServos(given.family.value, given.emulated_load) if config.device.emulated else None
+    return serve(given, bus=servos)
 
 
 def _companion_link(name: str, given: Further, stack: ExitStack, source: str | os.PathLike[str]) -> Link:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from rtu_edge._base.errors import DeviceError
 from rtu_edge.device import lock
-from rtu_edge.device.holders import Device, Process, device_of, end, holders, is_terminal, process
+from rtu_edge.device.holders import Device, Process, device_of, end, holders, is_terminal, process, served_by
 
 __all__ = ["Estop", "estop"]
 
@@ -86,6 +86,7 @@ class _Target:
         baud: to open it.
         asked: its owners, with a connection to each.
         ended: processes that were ended for it.
+        bus: of a device that is the server of a servo bus: the port of the bus; and the server's process id.
         result: "" while in progress, "owner" or "direct" once its STATE has reported ESTOP, or the reason of the
             failure.
     """
@@ -95,6 +96,7 @@ class _Target:
     baud: int
     asked: list[_Asked] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
+    bus: tuple[Device, int] | None = None
     result: str = ""
 
     @property
@@ -114,6 +116,12 @@ class _Asked:
 
 def _same(target: _Target, owner: lock.Owner) -> bool:
     return target.device == owner.device and (owner.device is not None or target.path == owner.record.path)
+
+
+def _servers(bus: Device, baud: int) -> list[_Target]:
+    """The servers of a servo bus, as devices; none if the port is no bus, or not served."""
+    found = [(served_by(one.pid, bus), one.pid) for one in holders(bus)]
+    return [_Target(path, device_of(path), baud, bus=(bus, pid)) for path, pid in found if path]
 
 
 class _Stop:
@@ -170,14 +178,19 @@ class _Stop:
             url = "://" in port
             device = None if url else device_of(port)
             path = port if url else os.path.realpath(port)
-            if url or device is not None:
+            if device is not None and (servers := _servers(device, baud)):
+                found += servers
+            elif url or device is not None:
                 found.append(_Target(path, device, baud))
-        for owner in lock.owners(self._port, self._config):
+        owners = lock.owners(self._port, self._config)
+        owners += [owner for target in found if target.bus is not None for owner in lock.owners(target.path)]
+        for owner in owners:
             target = next((one for one in found if _same(one, owner)), None)
             if target is None:
                 target = _Target(owner.record.path, owner.device, self._baud)
                 found.append(target)
-            if owner.speaks or owner.device is None:
+            known = any(one.owner.pid == owner.pid for one in target.asked)
+            if not known and (owner.speaks or owner.device is None):
                 self._begin(target, owner)
         if not found and self._port:
             what = "is no serial port" if os.path.exists(self._port) else "no such port"
@@ -247,6 +260,22 @@ class _Stop:
             target.result = f"{target.path}: {type(error).__name__}: {error}"
 
     def _settle(self, target: _Target) -> str:
+        result = self._stop(target)
+        if target.bus is not None:
+            self._end_others(target, *target.bus)
+        return result
+
+    def _end_others(self, target: _Target, bus: Device, server: int) -> None:
+        """End the programs that write to a servo bus next to its server."""
+        others = [one for one in holders(bus) if one.writes and one.pid not in (server, os.getpid())]
+        share_s = max(0.0, min(_TERM_SHARE * self._timeout_s, self._left_s() / 3))
+        blocked = end(others, share_s, share_s)
+        target.ended += [one.pid for one in others if one not in blocked]
+        if blocked:
+            who = ", ".join(str(one) for one in blocked)
+            raise _Failed(f"{target.path}: stopped, but the bus is also held by {who}, which this user may not end")
+
+    def _stop(self, target: _Target) -> str:
         held = self._held(target)
         confirmed = {one.owner.pid for one in target.asked if one.confirmed and one.owner.speaks}
         if confirmed and all(one.pid in confirmed for one in held if one.writes):

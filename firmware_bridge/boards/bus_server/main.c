@@ -10,9 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "firmware_bridge/boards/bus_server/holders.h"
 #include "firmware_bridge/boards/bus_server/options.h"
 #include "firmware_bridge/boards/bus_server/port.h"
 #include "firmware_bridge/boards/posix/line.h"
+#include "firmware_bridge/boards/servos/virtual.h"
 
 static volatile sig_atomic_t stop_asked;
 
@@ -91,9 +93,37 @@ static void leave(tl_bridge *bridge, tl_bus_server *server, const sigset_t *mask
     }
 }
 
+/* Emulated servos with the ids that the joints need, in the mode that their goals need. */
+static bool emulate(tl_virtual_bus *bus, const tl_bus_server_command *command) {
+    uint32_t count = 0;
+    for (uint8_t i = 0; i < command->server.count; i++)
+        if (command->server.joints[i].id > count) count = command->server.joints[i].id;
+    return tl_virtual_init(bus, command->family->name, count, (uint32_t)command->baud, command->gravity,
+                           tl_bus_server_mode(command->family, command->server.goal));
+}
+
+/* Emulated servos have no port that another program could hold. */
+static void set_up(tl_bus_server *server, tl_virtual_bus *emulated, const tl_bus_server_command *command,
+                   const int *fd) {
+    if (!command->emulated) {
+        server->held = tl_port_held;
+        server->fd = fd;
+        return;
+    }
+    server->servos_self = emulated;
+    server->begin_period = tl_virtual_begin_period;
+    server->restart = tl_virtual_restart;
+}
+
+static uint16_t caps(const tl_bus_server_command *command) {
+    const int lockstep = command->emulated ? TL_CAP_LOCKSTEP | TL_CAP_RESET : 0;
+    return (uint16_t)(TL_CAP_SIMULATED | lockstep | (tl_bus_server_has_target(&command->server) ? TL_CAP_REWARD : 0));
+}
+
 int main(int argc, char **argv) {
     static tl_bus_server server;
     static tl_bus bus;
+    static tl_virtual_bus emulated;
     static tl_bridge bridge;
     tl_bus_server_command command;
     tl_line line;
@@ -101,7 +131,12 @@ int main(int argc, char **argv) {
     if (!tl_bus_server_parse(&command, argc, argv, &exit_code)) return exit_code;
     int fd = (int)command.fd;
     const sigset_t mask = catch_signals();
-    tl_bus_init(&bus, tl_bus_port(&fd), command.family, (uint32_t)command.baud);
+    if (command.emulated && !emulate(&emulated, &command)) {
+        fputs("tl_bus_server: emulated servos have the ids 1 to 16 and at least 1200 bits per second\n", stderr);
+        return 2;
+    }
+    const tl_bus_wire wire = command.emulated ? tl_virtual_wire(&emulated) : tl_bus_port(&fd);
+    tl_bus_init(&bus, wire, command.family, (uint32_t)command.baud);
     bus.latency_us = (uint32_t)command.latency_us;
     bus.return_delay_us = (uint32_t)command.return_delay_us;
     bus.echo = command.echo;
@@ -109,6 +144,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "tl_bus_server: %s\n", server.reason);
         return 3;
     }
+    set_up(&server, &emulated, &command, &fd);
     if (!tl_line_open_pty(&line, command.link)) {
         fprintf(stderr, "tl_bus_server: cannot open the line: %s\n", strerror(errno));
         return 3;
@@ -121,7 +157,7 @@ int main(int argc, char **argv) {
         .boot_id = (uint32_t)now_us() * 2654435761u ^ (uint32_t)getpid(),
         .silence_us = (uint32_t)command.silence_ms * 1000u,
         .ttl_max_ms = (uint16_t)command.ttl_max_ms,
-        .caps = TL_CAP_SIMULATED,
+        .caps = caps(&command),
         .fw_minor = 1,
         .send = tl_line_send,
         .send_context = &line,

@@ -7,14 +7,17 @@
 enum { NO_FD = 0xFFFFFF };
 
 static const char usage[] =
-    "usage: tl_bus_server --fd N --family NAME [--goal KIND]\n"
-    "           --joint NAME,ID,ZERO,SIGN,MIN,MAX,SLEW,SAFE,VALUE[,LOW,HIGH] [options]\n"
+    "usage: tl_bus_server --fd N|--emulated --family NAME [--goal KIND]\n"
+    "           --joint NAME,ID,ZERO,SIGN,MIN,MAX,SLEW,SAFE,VALUE[,LOW,HIGH] [--wave ...] [options]\n"
     "Owns a servo bus and serves it with TickLink behind a pty, whose path it prints on one line.\n"
     "  --fd N               descriptor of the open port\n"
+    "  --emulated           in place of --fd: emulated servos in this process; a host may run them in lockstep\n"
+    "  --gravity X          of emulated servos: torque that holds the load horizontally, as a share of the largest\n"
     "  --family NAME        dynamixel, feetech or scs\n"
-    "  --goal KIND          position, speed or current (default position); before the joints\n"
+    "  --goal KIND          position, speed, current or torque (default position); before the joints\n"
     "  --joint ...          one joint; ZERO in rad, SIGN 1 or -1; MIN, MAX, SLEW per period and VALUE of the goal;\n"
     "                       SAFE hold, ramp or off; LOW, HIGH: range in rad, unless the goal is a position\n"
+    "  --wave A,T,PHASE     adds a wave to the target of the joint before it: rad, s, rad; at most 4\n"
     "  --baud N             bits per second (default 1000000)\n"
     "  --period-us N        control period, 1000 to 1000000 (default 10000)\n"
     "  --latency-us N       of adapter and host, per transaction (default 2000)\n"
@@ -70,6 +73,26 @@ static bool joint(tl_bus_server_options *options, const char *text) {
     return true;
 }
 
+/* Of the last joint. */
+static bool wave(tl_bus_server_options *options, const char *text) {
+    char rest;
+    tl_wave one;
+    if (options->count == 0 || options->joints[options->count - 1].n_waves == TL_WAVES_MAX) return false;
+    tl_joint *last = &options->joints[options->count - 1];
+    if (sscanf(text, "%f,%f,%f%c", &one.amplitude_rad, &one.period_s, &one.phase_rad, &rest) != 3) return false;
+    if (!(one.amplitude_rad > -100.0f && one.amplitude_rad < 100.0f) ||
+        !(one.phase_rad > -100.0f && one.phase_rad < 100.0f))
+        return false;
+    if (!(one.period_s >= 1e-3f && one.period_s <= 1e6f)) return false;
+    last->waves[last->n_waves++] = one;
+    return true;
+}
+
+static bool gravity(tl_bus_server_command *command, const char *text) {
+    char rest;
+    return sscanf(text, "%f%c", &command->gravity, &rest) == 1 && command->gravity >= 0.0f && command->gravity <= 1.0f;
+}
+
 static bool take_number(tl_bus_server_command *command, const char *name, const char *value) {
     unsigned long small = 0;
     const struct {
@@ -105,6 +128,8 @@ static bool take_flag(tl_bus_server_command *command, const char *name) {
         command->server.with_load = true;
     else if (strcmp(name, "--fast") == 0)
         command->server.fast = true;
+    else if (strcmp(name, "--emulated") == 0)
+        command->emulated = command->server.simulated = true;
     else if (strcmp(name, "--simulated") == 0)
         command->server.simulated = true;
     else if (strcmp(name, "--echo") == 0)
@@ -118,10 +143,12 @@ static bool take_flag(tl_bus_server_command *command, const char *name) {
 
 static bool take(tl_bus_server_command *command, const char *name, const char *value) {
     if (strcmp(name, "--joint") == 0) return joint(&command->server, value);
+    if (strcmp(name, "--wave") == 0) return wave(&command->server, value);
+    if (strcmp(name, "--gravity") == 0) return gravity(command, value);
     if (strcmp(name, "--family") == 0) return (command->family = tl_servo_family_find(value)) != NULL;
     if (strcmp(name, "--goal") == 0) {
-        static const char *const kinds[] = {"position", "speed", "current"};
-        for (int i = 0; i < 3; i++) {
+        static const char *const kinds[] = {"position", "speed", "current", "torque"};
+        for (int i = 0; i < 4; i++) {
             if (strcmp(value, kinds[i]) != 0) continue;
             command->server.goal = (tl_goal_kind)i;
             return command->server.count == 0;
@@ -161,8 +188,9 @@ bool tl_bus_server_parse(tl_bus_server_command *command, int argc, char **argv, 
     }
     if (command->server.watchdog_ms == UINT16_MAX)
         command->server.watchdog_ms = command->ttl_max_ms < 2540 ? (uint16_t)command->ttl_max_ms : 2540;
-    if (command->fd != NO_FD && command->family != NULL && command->server.count != 0) return true;
-    fputs("tl_bus_server: --fd, --family and at least one --joint are required\n", stderr);
+    if ((command->fd != NO_FD) != command->emulated && command->family != NULL && command->server.count != 0)
+        return true;
+    fputs("tl_bus_server: --fd or --emulated, --family and at least one --joint are required\n", stderr);
     *exit_code = 2;
     return false;
 }

@@ -7,7 +7,8 @@ typedef struct {
     const tl_servo_family *family;
     const char *link;
     unsigned long fd, baud, latency_us, return_delay_us, ttl_max_ms, silence_ms;
-    bool echo, until_eof;
+    bool echo, until_eof, emulated;
+    float gravity; /* of emulated servos */
     tl_bus_server_options server;
 } tl_bus_server_command;
 

@@ -8,7 +8,7 @@
 #define TURN_RAD 6.3f
 
 enum { WATCHDOG_STEP_MS = 20, WATCHDOG_MAX = 127, LOG_ERROR = 3, READ_TRIES = 3, FIRST_POLLS = 20 };
-enum { SPEED_MODE = 1, CURRENT_MODE = 0 }; /* of both families; of Dynamixel */
+enum { SPEED_MODE = 1, CURRENT_MODE = 0, PWM_MODE = 16, OPEN_LOOP_MODE = 2 }; /* of both; Dynamixel (2); Feetech */
 
 static const tl_register *reg(const tl_bus_server *server, int role) { return &server->bus->family->registers[role]; }
 
@@ -19,13 +19,14 @@ static bool is_position(const tl_bus_server *server) { return server->options.go
 /* The register of a goal. */
 static int goal_role(const tl_bus_server *server) {
     if (is_position(server)) return TL_REG_GOAL_POSITION;
+    if (server->options.goal == TL_GOAL_TORQUE) return TL_REG_GOAL_TORQUE;
     return server->options.goal == TL_GOAL_SPEED ? TL_REG_GOAL_SPEED : TL_REG_GOAL_CURRENT;
 }
 
-/* The number of TL_REG_MODE in which the servo takes such goals. */
-static int64_t mode_of(const tl_bus_server *server) {
-    if (is_position(server)) return server->bus->family->position_mode;
-    return server->options.goal == TL_GOAL_SPEED ? SPEED_MODE : CURRENT_MODE;
+uint8_t tl_bus_server_mode(const tl_servo_family *family, tl_goal_kind goal) {
+    if (goal == TL_GOAL_POSITION) return family->position_mode;
+    if (goal == TL_GOAL_TORQUE) return family->protocol == TL_BUS_DYNAMIXEL ? PWM_MODE : OPEN_LOOP_MODE;
+    return goal == TL_GOAL_SPEED ? SPEED_MODE : CURRENT_MODE;
 }
 
 static float not_a_number(void) { return tl_f32_from_bits(0x7FC00000u); }
@@ -60,6 +61,11 @@ static bool known(const tl_bus_server *server, uint8_t i) {
 static float position(const tl_bus_server *server, uint8_t i) {
     const tl_joint *joint = &server->options.joints[i];
     return joint->sign * (measured(server, i, TL_REG_POSITION) - joint->zero_rad);
+}
+
+/* Where a joint's target is now, rad. */
+static float target(const tl_bus_server *server, uint8_t i) {
+    return tl_joint_target(&server->options.joints[i], server->time_us);
 }
 
 static void give_reason(tl_bus_server *server, uint8_t i, const char *what, unsigned number) {
@@ -208,6 +214,7 @@ static void server_apply(void *state, const float *u, bool live) {
     tl_bus_server *server = (tl_bus_server *)state;
     server->failed = server->failed && live;
     server->live = live;
+    server->alone = server->alone && live;
     memcpy(server->goals, u, server->options.count * sizeof *u);
     if (!live) release(server);
 }
@@ -220,16 +227,39 @@ static void report(tl_bus_server *server) {
     server->reason[0] = '\0';
 }
 
+/* Minus the sum of the squared errors; 0 without a target. A joint that is not known ends the session by itself. */
+static float reward(const tl_bus_server *server) {
+    float sum = 0.0f;
+    for (uint8_t i = 0; i < server->options.count; i++) {
+        if (server->options.joints[i].n_waves == 0 || !known(server, i)) continue;
+        const float error = target(server, i) - position(server, i);
+        sum += error * error;
+    }
+    return -sum;
+}
+
+/* At each ARM, before its first goal is written. */
+static void look_for_others(tl_bus_server *server) {
+    char who[64];
+    server->alone = true;
+    if (server->held == NULL || !server->held(server->fd, who, sizeof who)) return;
+    server->failed = true;
+    (void)snprintf(server->reason, sizeof server->reason, "another program holds the port too: %s; end it first", who);
+}
+
 static tl_plant_result server_step(void *state, const float *u) {
     tl_bus_server *server = (tl_bus_server *)state;
     bool ready = true;
+    if (server->begin_period != NULL) server->begin_period(server->servos_self, server->options.period_us);
+    server->time_us = server->live ? server->time_us + server->options.period_us : 0;
     for (uint8_t i = 0; i < server->options.count; i++) ready = ready && server->torque[i];
+    if (server->live && !server->alone) look_for_others(server);
     if (server->live && !ready && !server->failed) server->failed = !enable(server);
     if (!server->failed) write_goals(server, u);
     if (!server->live) confirm(server);
     poll(server);
     report(server);
-    return (tl_plant_result){0.0f, false, false};
+    return (tl_plant_result){reward(server), false, false};
 }
 
 static void server_observe(const void *state, float *x) {
@@ -242,12 +272,21 @@ static void server_observe(const void *state, float *x) {
         if (server->options.with_speed)
             x[at++] = good ? joint->sign * measured(server, i, TL_REG_SPEED) : not_a_number();
         if (server->options.with_load) x[at++] = good ? joint->sign * measured(server, i, TL_REG_LOAD) : not_a_number();
+        if (joint->n_waves == 0) continue;
+        x[at++] = target(server, i);
+        x[at++] = good ? target(server, i) - position(server, i) : not_a_number();
     }
 }
 
 static void server_reset(void *state, uint32_t seed) {
-    (void)state; /* moves nothing: a host homes the joints */
+    tl_bus_server *server = (tl_bus_server *)state;
     (void)seed;
+    if (server->restart == NULL) return;
+    server->restart(server->servos_self);
+    server->time_us = 0;
+    memset(server->torque, 0, sizeof server->torque);
+    memset(server->releasing, 0, sizeof server->releasing);
+    poll(server);
 }
 
 bool tl_bus_server_limp(const void *state, uint8_t i, float *u) {
@@ -272,14 +311,18 @@ static void add_row(tl_bus_server *server, uint8_t *n, uint8_t i, const char *ki
 
 static void make_sheet(tl_bus_server *server) {
     const bool is_dynamixel = server->bus->family->protocol == TL_BUS_DYNAMIXEL;
-    uint8_t n = 0;
+    uint8_t n = 0, positions[TL_JOINTS_MAX];
     for (uint8_t i = 0; i < server->options.count; i++) {
+        positions[i] = n;
         /* In position mode a servo measures less than a turn. */
         const float zero = server->options.joints[i].zero_rad;
         add_row(server, &n, i, "position", TL_REG_POSITION, TL_ROW_POSITION, TURN_RAD + (zero < 0.0f ? -zero : zero));
         if (server->options.with_speed) add_row(server, &n, i, "speed", TL_REG_SPEED, TL_ROW_VELOCITY, 60.0f);
         if (server->options.with_load)
             add_row(server, &n, i, "load", TL_REG_LOAD, is_dynamixel ? TL_ROW_CURRENT : TL_ROW_ANY, 10.0f);
+        if (server->options.joints[i].n_waves == 0) continue;
+        add_row(server, &n, i, "target", TL_REG_POSITION, TL_ROW_ANY, TURN_RAD);
+        add_row(server, &n, i, "error", TL_REG_POSITION, TL_ROW_ANY, 2 * TURN_RAD);
     }
     for (uint8_t i = 0; i < server->options.count; i++) {
         const tl_joint *joint = &server->options.joints[i];
@@ -287,7 +330,7 @@ static void make_sheet(tl_bus_server *server) {
         server->rows[n + i] = (tl_plant_row){joint->name, unit, joint->min, joint->max, joint->safe, joint->safe_value};
         server->slew[i] = joint->slew;
         server->limits[i] = (tl_sheet_limit){
-            .observation = (uint8_t)(i * (n / server->options.count)),
+            .observation = positions[i],
             .limit = {TL_LIMIT_DIRECTION, i, 1, joint->low_rad, joint->high_rad, 0.0f},
         };
     }
@@ -326,15 +369,16 @@ bool tl_bus_server_init(tl_bus_server *server, const tl_bus_server_options *opti
         if (all || server->gone) break;
     }
     if (server->gone) return false;
+    const int64_t needed = tl_bus_server_mode(bus->family, options->goal);
     for (uint8_t i = 0; i < options->count; i++) {
-        int64_t torque = 0, mode = mode_of(server);
+        int64_t torque = 0, mode = needed;
         const bool has_mode = reg(server, TL_REG_MODE)->size != 0;
         if (server->servos[i].at_us == 0 || !read_steps(server, i, TL_REG_TORQUE, &torque) ||
             (has_mode && !read_steps(server, i, TL_REG_MODE, &mode))) {
             give_reason(server, i, "no answer", 0);
             return false;
         }
-        if (mode != mode_of(server)) {
+        if (mode != needed) {
             give_reason(server, i, "in another mode than these goals need:", (unsigned)mode);
             return false;
         }

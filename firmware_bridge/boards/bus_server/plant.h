@@ -9,17 +9,23 @@
 #include "firmware_bridge/bridge/bridge.h"
 #include "firmware_bridge/bus/bus.h"
 
-enum { TL_JOINTS_MAX = 18, TL_JOINT_NAME = 24 };
+enum { TL_JOINTS_MAX = 18, TL_JOINT_NAME = 24, TL_WAVES_MAX = 4, TL_TARGET_RISE_US = 2000000, TL_JOINT_ROWS = 5 };
+
+/* Of a target that moves by itself: amplitude sin(2 pi t / period + phase). */
+typedef struct {
+    float amplitude_rad, period_s, phase_rad;
+} tl_wave;
 
 /* What a goal is. */
 typedef enum {
     TL_GOAL_POSITION, /* rad */
     TL_GOAL_SPEED,    /* rad/s; not SCS */
-    TL_GOAL_CURRENT   /* A; Dynamixel */
+    TL_GOAL_CURRENT,  /* A; Dynamixel */
+    TL_GOAL_TORQUE    /* share of the largest torque, by PWM; not SCS */
 } tl_goal_kind;
 
 typedef struct {
-    char name[TL_JOINT_NAME]; /* of the actuator; the observations append _position, _speed, _load to it */
+    char name[TL_JOINT_NAME]; /* of the actuator; the observations append _position and so on to it */
     uint8_t id;
     float zero_rad;   /* position of the servo where the joint is at 0 */
     float sign;       /* 1, or -1: the joint turns against the servo */
@@ -29,6 +35,8 @@ typedef struct {
     float safe_value; /* of the goal; 0 unless it is a position */
     float low_rad,
         high_rad; /* range of the joint, unless the goal is a position: outside, only back in is let through */
+    uint8_t n_waves;
+    tl_wave waves[TL_WAVES_MAX]; /* the target is their sum; none: no target */
 } tl_joint;
 
 typedef struct {
@@ -49,10 +57,10 @@ typedef struct {
     tl_bus *bus;
     tl_plant plant;
     tl_plant_sheet sheet;
-    tl_plant_row rows[3 * TL_JOINTS_MAX + TL_JOINTS_MAX];
-    uint8_t roles[3 * TL_JOINTS_MAX];
+    tl_plant_row rows[TL_JOINT_ROWS * TL_JOINTS_MAX + TL_JOINTS_MAX];
+    uint8_t roles[TL_JOINT_ROWS * TL_JOINTS_MAX];
     tl_sheet_limit limits[TL_JOINTS_MAX];
-    char names[3 * TL_JOINTS_MAX][TL_JOINT_NAME + 10];
+    char names[TL_JOINT_ROWS * TL_JOINTS_MAX][TL_JOINT_NAME + 10];
     float slew[TL_JOINTS_MAX];
     tl_bus_servo servos[TL_JOINTS_MAX];
     uint8_t silent[TL_JOINTS_MAX]; /* periods without an answer */
@@ -60,11 +68,18 @@ typedef struct {
     bool releasing[TL_JOINTS_MAX]; /* torque off was written, and is not confirmed */
     float goals[TL_JOINTS_MAX];
     bool live;   /* a command is in force */
+    bool alone;  /* since it is, no other program has been found that holds the port */
     bool failed; /* torque could not be enabled: no observation until commands end */
     bool gone;   /* the port is closed or unplugged */
     uint32_t cycle;
-    tl_bridge *bridge; /* receives reasons as log lines, before the STATE that they explain; NULL: none yet */
-    char reason[160];  /* why a session ended or could not begin; "": nothing new */
+    uint64_t time_us; /* of the targets: since the first command of the session, 0 before it */
+    bool (*held)(const int *fd, char *who, size_t size); /* another program holds the port; NULL: never */
+    const int *fd;
+    void (*begin_period)(void *self, uint32_t period_us); /* called first in each period; NULL: nothing to do */
+    void (*restart)(void *self); /* emulated servos: back to where they began; NULL: a host homes the joints */
+    void *servos_self;           /* of both */
+    tl_bridge *bridge;           /* receives reasons as log lines, before the STATE that they explain; NULL: none yet */
+    char reason[160];            /* why a session ended or could not begin; "": nothing new */
 } tl_bus_server;
 
 /* Reads where all joints are and prepares the data sheet. False: a servo does not answer, or the options do not fit
@@ -73,3 +88,13 @@ bool tl_bus_server_init(tl_bus_server *server, const tl_bus_server_options *opti
 
 /* config.limp. */
 bool tl_bus_server_limp(const void *server, uint8_t i, float *u);
+
+/* The number of TL_REG_MODE in which servos take such goals. */
+uint8_t tl_bus_server_mode(const tl_servo_family *family, tl_goal_kind goal);
+
+/* Where a joint's target is, rad: at 0 when the session begins, with its full amplitude after
+ * TL_TARGET_RISE_US. 0 for a joint without one. */
+float tl_joint_target(const tl_joint *joint, uint64_t time_us);
+
+/* Whether a joint has a target: the reward is then minus the sum of the squared errors, rad^2. */
+bool tl_bus_server_has_target(const tl_bus_server_options *options);

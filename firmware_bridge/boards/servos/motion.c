@@ -47,6 +47,7 @@ static float controlled(const tl_emulated *bus, const tl_emulated_servo *servo) 
     const bool is_dynamixel = family_of(bus)->protocol == TL_BUS_DYNAMIXEL;
     const int64_t mode = tl_emulated_get(bus, servo, TL_REG_MODE);
     if (tl_emulated_get(bus, servo, TL_REG_TORQUE) != 1) return 0.0f;
+    if (mode == (is_dynamixel ? 16 : 2)) return clamp(physical(bus, servo, TL_REG_GOAL_TORQUE), 1.0f);
     if (is_dynamixel && mode == 0) return clamp(physical(bus, servo, TL_REG_GOAL_CURRENT) / CURRENT_MAX, 1.0f);
     if (mode == 1) return clamp(GAIN * (physical(bus, servo, TL_REG_GOAL_SPEED) - servo->speed_rad_s), 1.0f);
     const float error = physical(bus, servo, TL_REG_GOAL_POSITION) - servo->position_rad;
@@ -63,6 +64,7 @@ static void watch(const tl_emulated *bus, tl_emulated_servo *servo, uint64_t now
     tl_emulated_set(bus, servo, TL_REG_GOAL_POSITION, tl_emulated_get(bus, servo, TL_REG_POSITION));
     tl_emulated_set(bus, servo, TL_REG_GOAL_SPEED, 0);
     tl_emulated_set(bus, servo, TL_REG_GOAL_CURRENT, 0);
+    tl_emulated_set(bus, servo, TL_REG_GOAL_TORQUE, 0);
 }
 
 void tl_emulated_move(const tl_emulated *bus, tl_emulated_servo *servo, uint32_t dt_us) {
@@ -99,7 +101,7 @@ static uint8_t refused(const tl_emulated *bus, const tl_emulated_servo *servo, u
                        size_t n) {
     static const int measured[] = {TL_REG_MODEL,   TL_REG_FIRMWARE,    TL_REG_LOAD,  TL_REG_SPEED, TL_REG_POSITION,
                                    TL_REG_VOLTAGE, TL_REG_TEMPERATURE, TL_REG_ALARM, TL_REG_MOVING};
-    static const int goals[] = {TL_REG_GOAL_CURRENT, TL_REG_GOAL_SPEED, TL_REG_GOAL_POSITION};
+    static const int goals[] = {TL_REG_GOAL_TORQUE, TL_REG_GOAL_CURRENT, TL_REG_GOAL_SPEED, TL_REG_GOAL_POSITION};
     const tl_register *registers = family_of(bus)->registers;
     for (size_t i = 0; i < sizeof measured / sizeof measured[0]; i++)
         if (covers(&registers[measured[i]], address, n)) return ACCESS_ERROR;
