@@ -11,6 +11,7 @@ that gives it a processor. Then all joints have to arrive: hold, off, end of the
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -51,7 +52,8 @@ def ended(port: str, family: str, number: signal.Signals, wait_s: float) -> tupl
 @click.command()
 @click.option("--kills", type=click.IntRange(1), default=1000, show_default=True)
 @click.option("--family", type=click.Choice(["feetech", "dynamixel", "scs"]), default="feetech", show_default=True)
-def main(kills: int, family: str) -> None:
+@click.option("--out", type=click.Path(path_type=Path), help="Write the result as JSON")
+def main(kills: int, family: str, out: Path | None) -> None:
     """Measure the time from the end of a control process to the safe behaviour of the servos."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
     from bus_control import PERIOD_S, TTL_MS, served
@@ -62,7 +64,7 @@ def main(kills: int, family: str) -> None:
 
     assert rtu_edge.connect
     rng, times, unsafe, again = random.Random(0), [], 0, 0
-    with EmulatedBus(family, servos=3) as bus, served(bus) as server:
+    with EmulatedBus(family, servos=3) as bus, served(bus) as server, contextlib.suppress(KeyboardInterrupt):
         for kill in range(kills):
             number = signal.SIGKILL if kill % 2 == 0 else signal.SIGSTOP
             while (found := ended(server.port, family, number, rng.random() * 0.1)) is None:
@@ -74,6 +76,11 @@ def main(kills: int, family: str) -> None:
             unsafe += not until(lambda: is_safe(bus))
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+            if sys.stderr.isatty() or (kill + 1) % 50 == 0:
+                click.echo(f"{kill + 1} of {kills}, not safe: {unsafe}", err=True)
+    if not times:
+        raise click.ClickException("interrupted before the first kill")
+    kills = len(times)
     times.sort()
     bound_s = TTL_MS * 1e-3 + PERIOD_S
     late = sum(one > bound_s for one in times)
@@ -81,6 +88,10 @@ def main(kills: int, family: str) -> None:
     click.echo(f"{family}: {kills} control processes ended, {again} more ended by themselves; not safe: {unsafe}")
     click.echo(f"torque off after {median_ms:.0f} ms (median), {largest_ms:.0f} ms (largest)")
     click.echo(f"TTL and a period: {bound_s * 1e3:.0f} ms; later than that: {late}")
+    if out is not None:
+        found_ms = {"median": median_ms, "largest": largest_ms, "bound": bound_s * 1e3}
+        result = {"kills": kills, "ended_by_themselves": again, "unsafe": unsafe, "late": late, "ms": found_ms}
+        out.write_text(json.dumps({family: result}, indent=1) + "\n")
     sys.exit(unsafe != 0)
 
 

@@ -170,7 +170,7 @@ def tables(ids: Iterable[int]) -> str:
         ('safe = "hold"', 'safe = "damp"', 'joint.pan.safe = "damp": must be'),
         ('safe = "hold"', 'safe = "ramp"\nsafe_rad = 2.0', "joint.pan.safe_rad = 2.0: must be within"),
         ('"feetech"', '"feetech"\ngoal = "speed"', "joint.pan.goal_max = 0.0"),
-        ('"feetech"', '"feetech"\ngoal = "torque"', 'goal = "torque": must be'),
+        ('"feetech"', '"feetech"\ngoal = "power"', 'goal = "power": must be'),
         ('safe = "hold"', 'safe = "hold"\nspeed = 1', "joint.pan.speed = 1: unknown key"),
         ('"feetech"', '"feetech"\nobserve = []', "observe = []: must be of position, speed, load, at least one"),
         ('"feetech"', '"feetech"\nobserve = ["speed", "speed"]', "each once"),
