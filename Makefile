@@ -2,6 +2,8 @@
 
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
+# make hil SLOW=5: all clocks of the suite at a fifth, for a busy host.
+SLOW := 1
 BOARDS := mega2560 microbit netduino2 mps2-an500 riscv32
 
 .PHONY: help demo test test-oldest test-newest test-pythons test-free-threading hil estop lint tables docs screens format setup fuzz wheels release empty clean
@@ -12,7 +14,7 @@ help:
 	@echo "make test-oldest    the tests with the oldest packages that pyproject.toml allows; make test-newest: the newest"
 	@echo "make test-pythons   the tests on each Python from 3.10 to 3.15 that is found or unpacked, or on PYTHONS=..."
 	@echo "make test-free-threading   the tests with threads on a Python 3.14 without global interpreter lock, built here"
-	@echo "make hil            each fault of the standard suite, on the firmware as a process and on each board in QEMU"
+	@echo "make hil            each fault of the standard suite, on the firmware as a process and on each board in QEMU; SLOW=5: slowly"
 	@echo "make estop          the emergency stop: each cell of the table in docs/estop.md; as root, for it needs two users"
 	@echo "make fuzz           the native decoders for long: 10 million inputs or 10 minutes each"
 	@echo "make lint           the checkers alone; make format puts the sources in form"
@@ -47,7 +49,7 @@ test-free-threading:
 
 hil:
 	@tools/setup.sh test
-	@$(BIN)/rtu-edge hil run --target process --target qemu $(BOARDS:%=--target qemu-%) --out build/hil $(ARGS)
+	@$(BIN)/python tools/slow.py $(SLOW) $(BIN)/rtu-edge hil run --target process --target qemu $(BOARDS:%=--target qemu-%) --out build/hil $(ARGS)
 
 estop:
 	@tools/setup.sh test

@@ -30,11 +30,7 @@ SCORE = -400.0
 
 def build_bench(out: Path) -> tuple[Path, Path]:
     """The sketch and the emulator with the motor."""
-    sketch = arduino.build("uno", "MotorEncoder", arduino.pack(out), out)
-    bench = out / "motor"
-    source = ROOT / "tools" / "simavr" / "motor.c"
-    arduino.run("cc", "-O2", f"-I{ROOT}", source, "-o", bench, "-lsimavr", "-lelf")
-    return sketch, bench
+    return arduino.build("uno", "MotorEncoder", arduino.pack(out), out), arduino.build_bench("motor", out)
 
 
 @contextmanager

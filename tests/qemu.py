@@ -7,6 +7,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import serial
 from toolchain import BUILD, ROOT, locked, run, symbols, tool
@@ -114,10 +115,10 @@ def stack_used(board: Board, image: Path) -> int:
 
 
 class Host:
-    """Frames over a port, read as they arrive."""
+    """Frames over a port, by its path or open, read as they arrive."""
 
-    def __init__(self, port: str) -> None:
-        self.port = serial.Serial(port, timeout=0.05)
+    def __init__(self, port: Any) -> None:
+        self.port = serial.Serial(port, timeout=0.05) if isinstance(port, str) else port
         self._decoder = protocol.Decoder()
         self._waiting: list[protocol.Frame] = []
 

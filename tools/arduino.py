@@ -4,11 +4,12 @@
     python tools/arduino.py build uno mega2560         # each example, from the packed library; prints flash and memory
 
 The library has the same C99 as every other board: `pack` copies it, and nothing is edited there. Flags are those of the
-core's platform.txt, without link-time optimisation, so that the stack can be computed.
+core's platform.txt, without link-time optimisation.
 """
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -28,12 +29,12 @@ BOARDS = {
     "uno": ("atmega328p", "standard", "ARDUINO_AVR_UNO"),
     "mega2560": ("atmega2560", "mega", "ARDUINO_AVR_MEGA2560"),
 }
-FLAGS = ("-Os", "-w", "-ffunction-sections", "-fdata-sections", "-fstack-usage", "-DF_CPU=16000000L", "-DARDUINO=10819")
+FLAGS = ("-Os", "-w", "-ffunction-sections", "-fdata-sections", "-DF_CPU=16000000L", "-DARDUINO=10819")
 # gcc 5.4 has DECIMAL_DIG in C++ only by another name, and the core's WString.cpp uses it.
 FLAGS += ("-DARDUINO_ARCH_AVR", "-DDECIMAL_DIG=__DECIMAL_DIG__")
 C, CXX = ("-std=gnu11",), ("-std=gnu++11", "-fpermissive", "-fno-exceptions", "-fno-threadsafe-statics")
 
-__all__ = ["BOARDS", "EXAMPLES", "build", "pack"]
+__all__ = ["BOARDS", "EXAMPLES", "build", "build_bench", "pack"]
 
 
 def pack(out: Path = OUT) -> Path:
@@ -56,7 +57,7 @@ def pack(out: Path = OUT) -> Path:
 
 
 def build(board: str, example: str, library: Path, out: Path = OUT) -> Path:
-    """Build an example of a packed library; return the ELF file. The .su files lie in its folder.
+    """Build an example of a packed library; return the ELF file.
 
     Raises:
         ValueError: an unknown board or example.
@@ -72,12 +73,29 @@ def build(board: str, example: str, library: Path, out: Path = OUT) -> Path:
     flags = [f"-mmcu={part}", *FLAGS, f"-D{macro}", f"-I{CORE}/cores/arduino", f"-I{CORE}/variants/{variant}"]
     flags.append(f"-I{library}/src")
     core = core_of(board, flags, out)
-    objects = [compile_one(path, flags, folder) for path in sorted((library / "src").rglob("*.c*"))]
     [sketch] = (library / "examples" / example).glob("*.ino")
-    objects.append(compile_one(sketch, [*flags, "-Wall", "-Wextra"], folder))
+    objects = [compile_one(sketch, [*flags, "-Wall", "-Wextra"], folder), *library_of(board, library, flags, out)]
     image = folder / "sketch.elf"
     run("avr-gcc", f"-mmcu={part}", "-Os", "-Wl,--gc-sections", *objects, core, "-lm", "-o", image)
     return image
+
+
+def library_of(board: str, library: Path, flags: list[str], out: Path) -> list[Path]:
+    """The objects of the library, built once for the same sources."""
+    files = sorted((library / "src").rglob("*.c*"))
+    digest = hashlib.sha256(" ".join(flags[:-1]).encode())
+    for path in sorted((library / "src").rglob("*.*")):
+        digest.update(path.name.encode() + path.read_bytes())
+    folder = out / f"library-{board}-{digest.hexdigest()[:16]}"
+    made = [folder / f"{path.name}.o" for path in files]
+    if not (folder / "complete").is_file():
+        for old in out.glob(f"library-{board}-*"):
+            shutil.rmtree(old)
+        folder.mkdir(parents=True)
+        for path in files:
+            compile_one(path, flags, folder)
+        (folder / "complete").touch()
+    return made
 
 
 def core_of(board: str, flags: list[str], out: Path) -> Path:
@@ -97,6 +115,14 @@ def compile_one(path: Path, flags: list[str], folder: Path) -> Path:
     kind = {".c": C, ".S": ("-x", "assembler-with-cpp")}.get(path.suffix, CXX)
     run("avr-gcc" if path.suffix in (".c", ".S") else "avr-g++", *flags, *kind, *sketch, "-c", path, "-o", made)
     return made
+
+
+def build_bench(name: str, out: Path = OUT) -> Path:
+    """An emulated ATmega328P of tools/simavr, "motor" or "pins"."""
+    bench = out / name
+    source = ROOT / "tools" / "simavr" / f"{name}.c"
+    run("cc", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{ROOT}", source, "-o", bench, "-lsimavr", "-lelf")
+    return bench
 
 
 def run(*command: object) -> str:

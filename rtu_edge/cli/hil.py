@@ -185,7 +185,7 @@ def _say(out: Console, result: Result) -> None:
     after = "" if result.accepted_after is None else str(result.accepted_after)
     line = f"{result.target:13} {result.name:52}{result.response.replace('_', ' '):15}{_ms(result.detected_ms):>10}"
     line += f"{_ms(result.safe_ms):>11}{after:>10}{_ms(result.recovery_ms):>12}"
-    again = "  [dim]second attempt[/]" if result.attempts > 1 else ""
+    again = f"  [dim]attempt {result.attempts}[/]" if result.attempts > 1 else ""
     if out.width >= _LINE:
         out.print(f"{mark}  {line}{again}", soft_wrap=True)
     else:

@@ -20,7 +20,7 @@ from pathlib import Path
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge.device.firmware import sources
 
-__all__ = ["BOARDS", "Board", "build_board", "find_board"]
+__all__ = ["BOARDS", "Board", "build_board", "find_board", "link_flags"]
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,17 @@ def build_board(name: str, plant: str, out: str | os.PathLike[str] | None = None
             return image
         image.unlink(missing_ok=True)
         objects = [_compile(board, root, file, folder / f"{i}-{file.stem}.o", defined) for i, file in enumerate(files)]
-        _run([_tool(f"{board.prefix}gcc"), *board.flags, *_link(board, root, folder), *objects, "-lgcc", "-o", image])
+        _run(
+            [
+                _tool(f"{board.prefix}gcc"),
+                *board.flags,
+                *link_flags(board, root, folder),
+                *objects,
+                "-lgcc",
+                "-o",
+                image,
+            ]
+        )
         (folder / "inputs").write_text(inputs, encoding="ascii")
     return image
 
@@ -231,7 +241,8 @@ def _compile(board: Board, root: Path, file: Path, made: Path, defined: list[str
     return made
 
 
-def _link(board: Board, root: Path, folder: Path) -> list[str | Path]:
+def link_flags(board: Board, root: Path, folder: Path) -> list[str | Path]:
+    """Options of the linker for an image; writes the board's memory to `folder`. root: of the sources."""
     if board.avr:
         return ["-Wl,--gc-sections"]
     regions = zip(("flash (rx)", "ram (rw)"), (board.flash, board.ram), strict=True)

@@ -113,7 +113,7 @@ def _tiles(report: Report) -> str:
     if back:
         found.append((f"{max(back):.0f} ms", "longest recovery: a new session drives"))
     again = sum(r.attempts > 1 for r in report.results)
-    found.append((str(again), "faults tried twice: the host was disturbed"))
+    found.append((str(again), "faults tried again: the host was disturbed"))
     return tiles(found)
 
 

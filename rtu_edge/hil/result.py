@@ -26,7 +26,7 @@ class Result(msgspec.Struct, kw_only=True):
         fallback: reason why the fallback drove, if it did.
         reason, message: result of the host.
         acted: number of times that the fault acted.
-        attempts: 2 when the host was disturbed at first.
+        attempts: more than 1 when the host was disturbed at first.
         fault_ms: when the fault ended, from its beginning.
         timeline: ms from the fault's beginning, device state, first actuator.
         log: path of the trace, for a failure.

@@ -55,7 +55,7 @@ static uint32_t now_low, now_high;
 
 /* Interrupts are masked, or it is one. */
 static void pump(void) {
-    uint8_t byte;
+    uint8_t byte = 0;
     if (sending) return;
     sending = tl_ring_take(&tl_port_tx, &byte);
     if (sending) UART_TXD = byte;

@@ -4,10 +4,11 @@
  *     pin 5   direction, high forward
  *     pin 6   enable, active low
  *
- * Steps are made in loop(), at most one in 100 us; without a host the motor stops at once and keeps its torque. */
+ * Steps are made in loop(); without a host the motor stops at once and keeps its torque. */
 #include <TickLink.h>
 
 const uint8_t PIN_STEP = 4, PIN_DIRECTION = 5, PIN_ENABLE = 6;
+const uint32_t LATE_US = 5000; /* later than this, steps are left out */
 const float RAD_PER_STEP = 6.2831853f / 3200.0f; /* 200 steps, 16 microsteps */
 
 static const TL_IN_FLASH tl_plant_row rows[] = {
@@ -34,10 +35,12 @@ static tl_plant_result step(void *state, const float *) {
 
 static void observe(const void *, float *x) { x[0] = position_steps * RAD_PER_STEP; }
 
+/* A step that comes late does not delay those after it, so that the speed is the one commanded. */
 static void make_steps() {
   const uint32_t now_us = micros(), every_us = interval_us < 0 ? -interval_us : interval_us;
-  if (interval_us == 0 || now_us - last_step_us < (every_us < 100 ? 100 : every_us)) return;
-  last_step_us = now_us;
+  if (interval_us == 0 || now_us - last_step_us > LATE_US + every_us) last_step_us = now_us;
+  if (now_us - last_step_us < every_us || interval_us == 0) return;
+  last_step_us += every_us;
   digitalWrite(PIN_DIRECTION, interval_us > 0);
   digitalWrite(PIN_STEP, HIGH);
   position_steps += interval_us > 0 ? 1 : -1;
