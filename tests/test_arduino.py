@@ -84,7 +84,15 @@ def test_the_host_drives_a_motor_on_an_emulated_uno(arduino: object) -> None:
                 angles.append(seen.x[0])
             assert angles[19] > 1.0 and angles[39] < angles[22] - 0.5
             assert seen.u == (-2.0,) and seen.reward < 0.0
-            host.send(protocol.Disarm(), 50)
+            for seq in range(41, 161):  # no edge is lost at full speed, from one end stop to the other and back
+                volts = -10.0 if 80 < seq <= 120 else 10.0
+                host.send(protocol.Cmd(1, state.t_us, 95, (volts,)), seq, state.t_us)
+                state = host.next(FrameType.STATE)
+                seen = protocol.unpack(state)
+                assert isinstance(seen, protocol.State) and seen.state == protocol.DeviceState.ARMED
+                if seq in (80, 120, 160):
+                    assert seen.x[0] == pytest.approx(2.5 if volts > 0.0 else -2.5, abs=0.05)
+            host.send(protocol.Disarm(), 200)
             while seen.u != (0.0,):
                 seen = state_of(host)
             assert seen.state == protocol.DeviceState.DISARMED

@@ -10,7 +10,15 @@
 
 #include "firmware_bridge/plants/equations.h"
 
-enum { PORT_B = 0x25, PORT_D = 0x2B, TCCR1A = 0x80, OCR1A = 0x88, SUBSTEP_CYCLES = CPU_HZ / 2000, LINES = 100 };
+enum {
+  PORT_B = 0x25,
+  PORT_D = 0x2B,
+  TCCR1A = 0x80,
+  OCR1A = 0x88,
+  SUBSTEP_CYCLES = CPU_HZ / 2000,
+  PARTS = 10,
+  /* of a substep: more than edges in it at the greatest speed */ LINES = 100
+};
 
 static const double kSupplyV = 10.0, kTurn = 6.283185307179586;
 
@@ -22,15 +30,19 @@ static double voltage(const avr_t* avr) {
   return (forward - backward) * duty * kSupplyV;
 }
 
-static void turn_encoder(avr_t* avr, float theta) {
-  static int a = -1, b = -1;
-  double turns = theta / kTurn * LINES;
-  turns -= (long)turns - (turns < 0.0);
-  const int quarter = (int)(turns * 4.0) & 3, now_a = quarter == 1 || quarter == 2, now_b = quarter >= 2;
-  if (now_a != a) avr_raise_irq(avr_io_getirq(avr, AVR_IOCTL_IOPORT_GETIRQ('D'), 2), (uint32_t)now_a);
-  if (now_b != b) avr_raise_irq(avr_io_getirq(avr, AVR_IOCTL_IOPORT_GETIRQ('D'), 3), (uint32_t)now_b);
-  a = now_a;
-  b = now_b;
+/* One edge at most: with both outputs changed at once no decoder knows the direction. */
+static void turn_encoder(avr_t* avr, double theta) {
+  static long shown = 1;
+  const double quarters = theta / kTurn * LINES * 4.0;
+  const long wanted = (long)quarters - (quarters < 0.0);
+  if (wanted == shown) return;
+  shown += wanted > shown ? 1 : -1;
+  const int quarter = (int)(shown & 3), a = quarter == 1 || quarter == 2, b = quarter >= 2;
+  /* Else each write of the sketch to this port would bring back the pull-ups. */
+  avr_ioport_external_t pins = {.name = 'D', .mask = 3u << 2, .value = (unsigned)(a << 2 | b << 3)};
+  avr_ioctl(avr, AVR_IOCTL_IOPORT_SET_EXTERNAL('D'), &pins);
+  avr_raise_irq(avr_io_getirq(avr, AVR_IOCTL_IOPORT_GETIRQ('D'), 2), (uint32_t)a);
+  avr_raise_irq(avr_io_getirq(avr, AVR_IOCTL_IOPORT_GETIRQ('D'), 3), (uint32_t)b);
 }
 
 int main(int argc, char** argv) {
@@ -44,9 +56,12 @@ int main(int argc, char** argv) {
   for (avr_cycle_count_t next = SUBSTEP_CYCLES;; next += SUBSTEP_CYCLES) {
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
     char scrap;
-    run_chip(avr, next);
+    const float before = theta;
     tl_servo_advance(numbers, &theta, &omega, &current, (float)voltage(avr));
-    turn_encoder(avr, theta);
+    for (int part = 1; part <= PARTS; part++) {
+      turn_encoder(avr, before + (theta - before) * (double)part / PARTS);
+      run_chip(avr, next - (avr_cycle_count_t)(SUBSTEP_CYCLES / PARTS * (PARTS - part)));
+    }
     if (poll(&input, 1, 0) == 1 && read(STDIN_FILENO, &scrap, 1) <= 0) return 0;
     if (speed == 0.0) wait_for_host();
     if (speed == 0.0) continue;
