@@ -336,7 +336,7 @@ class ServoBus(Closing):
         """An id, checked to be 0 to 252."""
         return check_int("id", id, 0, ID_MAX)
 
-    def checked_ids(self, ids: Sequence[int]) -> list[int]:
+    def checked_ids(self, ids: object) -> list[int]:
         """1 to 32 different ids."""
         if not isinstance(ids, Iterable) or isinstance(ids, (str, bytes)):
             raise ConfigError(f"ids = {ids!r}: expected a sequence of ids")
@@ -345,7 +345,7 @@ class ServoBus(Closing):
             raise ConfigError(f"ids = {found}: 1 to {lib.TL_BUS_SERVOS_MAX} different ids")
         return found
 
-    def _register(self, name: str) -> Any:
+    def _register(self, name: object) -> Any:
         if not isinstance(name, str) or name not in self._registers:
             raise ConfigError(f'register "{name}": {self.family} has {", ".join(self._registers)}')
         return self._registers[name]

@@ -56,7 +56,7 @@ def registers(family: str) -> dict[str, Register]:
     return {name: _described(c) for name, c in registers_of(family_of(family)).items()}
 
 
-def family_of(name: str) -> Any:
+def family_of(name: object) -> Any:
     """The C struct of a family.
 
     Raises:
