@@ -93,7 +93,7 @@ to a device.
 """
 
 # A group with a document of its own.
-_OWN = {"bus": "cli_bus.md", "watch": "watch.md"}
+_OWN = {"bus": "cli_bus.md", "watch": "watch.md", "export": "export.md"}
 
 
 def leaves() -> Iterator[tuple[str, click.Command]]:

@@ -205,6 +205,9 @@ WRITERS: dict[str, Callable[[str, str], str]] = {
     "docs/watch.md": lambda path, text: replaced(
         text, r"(\n## Options\n\n)(.*?)(?=\n## )", cli_reference.options_of("watch"), path
     ),
+    "docs/export.md": lambda path, text: replaced(
+        text, r"(\n## Options\n\n)(.*?)(?=\n## )", cli_reference.options_of("export"), path
+    ),
     "docs/cli_bus.md": lambda path, text: cli_reference.bus_text(),
     "tools/oldest.txt": lambda path, text: oldest.text((ROOT / "pyproject.toml").read_text(encoding="utf-8")),
 }

@@ -43,7 +43,7 @@ _GROUPS = {
         "run": "Run a configuration: learn on a robot or a simulated plant.",
         "size": "Print memory, operations and time per step of a learner.",
         "promote": "Show the evidence for giving a run's learner more control.",
-        "export": "Write a checkpoint's policy as ONNX.",
+        "export": "Write a checkpoint's policy as ONNX, or as a C99 header.",
         "verify": "Compare an ONNX policy with its checkpoint, step by step.",
     },
     "Device and link": {

@@ -3,32 +3,73 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from rtu_edge.cli import complete, options
 
+_C = (".h", ".c")
 
-@click.command("export", epilog=options.examples("rtu-edge export runs/robot -o policy.onnx"))
+
+@click.command(
+    "export",
+    epilog=options.examples(
+        "rtu-edge export runs/robot -o policy.onnx", "rtu-edge export runs/robot -o policy.h --weights int8"
+    ),
+)
 @click.argument("checkpoint", type=click.Path(exists=True, path_type=Path), shell_complete=complete.run)
-@options.out("an ONNX file", shown="policy.onnx in the checkpoint's folder")
-def command(checkpoint: Path, out: Path | None) -> None:
-    """Write a checkpoint's policy as ONNX.
+@options.out("an ONNX file, or a C99 header (.h)", shown="policy.onnx in the checkpoint's folder")
+@click.option("--weights", type=click.Choice(["float32", "int8"]), default="float32", show_default=True,
+              help="Precision of the matrices")  # fmt: skip
+@click.option("--batch", type=click.IntRange(0, 1 << 20), metavar="N",
+              help="ONNX: robots in one call; 0: any number  [default: 1]")  # fmt: skip
+@click.option("--sequence", is_flag=True, help="ONNX: whole sequences in one call")
+@click.option("--opset", type=int, metavar="N", help="ONNX: operator set  [default: 17]")
+@click.option("--limits", type=options.Number(), nargs=2, multiple=True, metavar="LOW HIGH",
+              help="ONNX: range of an actuator in its unit, once for each; adds the output command")  # fmt: skip
+@click.option("--name", metavar="NAME", help="C: prefix of the names  [default: policy]")
+@click.option("--learn", is_flag=True, help="C: include the learner")
+def command(checkpoint: Path, out: Path | None, weights: str, learn: bool, **given: Any) -> None:
+    """Write a checkpoint's policy as ONNX, or as a C99 header.
 
     CHECKPOINT is a file, or the folder of a run.
     """
     from rtu_edge._base.errors import CheckpointError, ConfigError
     from rtu_edge.learn import load
-    from rtu_edge.learn.onnx import export_onnx
     from rtu_edge.record import RunFolder
 
     if checkpoint.is_dir():
         checkpoint = checkpoint / RunFolder.CHECKPOINT
     path = out if out is not None else checkpoint.with_name(RunFolder.ONNX)
+    in_c = path.suffix in _C
+    asked = {name: value for name, value in given.items() if value is not None and value is not False and value != ()}
+    for name in sorted({*asked, *(["learn"] if learn else [])}):
+        if (name in ("name", "learn")) != in_c:
+            wanted = ".h" if not in_c else ".onnx"
+            raise click.UsageError(f"--{name} is for a file that ends with {wanted}; -o names {path}")
     try:
-        export_onnx(load(checkpoint), path)
+        agent = load(checkpoint)
+        if in_c:
+            from rtu_edge.learn.c_policy import export_c
+
+            export_c(agent, path, weights=weights, learn=learn, **asked)
+        else:
+            from rtu_edge.learn.onnx import export_onnx
+
+            if asked.get("batch") == 0:
+                asked["batch"] = None
+            export_onnx(agent, path, weights=weights, **asked)
     except CheckpointError:
         raise
     except ValueError as error:  # a learner without a policy
         raise ConfigError(f"{checkpoint}: {error}") from error
-    click.echo(f"{path}: {path.stat().st_size:,} bytes. Check it: rtu-edge verify {path} {checkpoint}")
+    click.echo(f"{path}: {path.stat().st_size:,} bytes. {_check(path, checkpoint, asked, in_c)}")
+
+
+def _check(path: Path, checkpoint: Path, asked: dict[str, Any], in_c: bool) -> str:
+    if in_c:
+        return f"Check it: {asked.get('name', 'policy')}_test() in it"
+    if asked.get("sequence") or (asked.get("batch") or 1) != 1:
+        return "rtu-edge verify checks files of single steps"
+    return f"Check it: rtu-edge verify {path} {checkpoint}"
