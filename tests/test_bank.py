@@ -284,6 +284,27 @@ def test_errors_have_the_units_of_their_scales() -> None:
     assert np.array_equal(rtu.TDBank(3, gammas, scale_cumulant=False).scales, [1.0, 1.0])
 
 
+@pytest.mark.parametrize("scaled", [True, False])
+def test_the_largest_cumulants_give_finite_numbers_and_larger_ones_are_refused(scaled: bool) -> None:
+    bank = rtu.TDBank(2, (0.5, 0.99), units=4, seed=0, scale_cumulant=scaled)
+    x, c, values = np.ones(2, np.float32), np.zeros(2, np.float32), np.zeros(2, np.float32)
+    bank.bind(x, c, values)
+    rows = np.random.default_rng(0).standard_normal((300, 2))
+    assert np.isfinite(bank.run(rows, np.full((300, 2), 1e30))).all()
+    assert all(np.isfinite(p).all() for p in bank.parameters.values())
+    before = bank.state_hash()
+    c[:] = 0.0, 1e37
+    with pytest.raises(ValueError, match=r"^cumulants\[1\] is 1e\+37: expected a number from -1e30 to 1e30$"):
+        bank.step_bound()
+    for call, given in ((bank.step, c), (bank.run, c)):
+        with pytest.raises(ValueError, match=r"^cumulants\[(0, )?1\] is .*: expected a number from -1e30 to 1e30$"):
+            call(x if call == bank.step else x[None], given if call == bank.step else given[None])
+    c[:] = np.nan
+    with pytest.raises(ValueError, match="finite"):
+        bank.step_bound()
+    assert bank.state_hash() == before
+
+
 # ---- files ----------------------------------------------------------------------------------------------------------
 
 GOLDEN = Path(__file__).parent / "golden" / "predictors"

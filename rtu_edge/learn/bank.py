@@ -149,7 +149,7 @@ class TDBank(Learner):
 
         Args:
             x: (observation_size,) finite.
-            cumulants: (heads,) the signals that arrived with x, finite.
+            cumulants: (heads,) the signals that arrived with x, -1e30 to 1e30.
 
         Returns:
             (heads,) of the learner's dtype.
@@ -195,7 +195,7 @@ class TDBank(Learner):
         """As step(), with the bound arrays.
 
         Raises:
-            ValueError: x or a cumulant is not finite; nothing has changed.
+            ValueError: x is not finite, or a cumulant out of range; nothing has changed.
             RuntimeError: bind() was not called before.
         """
         raise RuntimeError("step_bound() before bind(): call bind(x_buffer, cumulants_buffer, values_buffer) first")

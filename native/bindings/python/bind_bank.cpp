@@ -42,6 +42,7 @@ class BankOf final : public SignalOf<Bank, learners::TdBank<T>> {
   py::object step(const py::object& x, const py::object& cumulants) override {
     const Numbers<T> input(x, {learner_.config.observation_size}, "x");
     const Numbers<T> c(cumulants, {learner_.config.heads}, "cumulants");
+    check_sizes(c, learner_.config.heads);
     py::array_t<T> out(learner_.config.heads);
     T* values = out.mutable_data();
     const Call call(*this);
@@ -53,6 +54,7 @@ class BankOf final : public SignalOf<Bank, learners::TdBank<T>> {
     const Numbers<T> input(x, {kAny, learner_.config.observation_size}, "x");
     const py::ssize_t k = input.rows(), heads = learner_.config.heads;
     const Numbers<T> c(cumulants, {k, heads}, "cumulants");
+    check_sizes(c, k * heads);
     py::array_t<T> out({k, heads});
     T* values = out.mutable_data();
     Status status = Status::kOk;
@@ -80,6 +82,17 @@ class BankOf final : public SignalOf<Bank, learners::TdBank<T>> {
   }
 
  private:
+  // Sums over a horizon and over the weights of larger ones would leave the range of a float.
+  static constexpr double kMaxCumulant = static_cast<double>(1e30F);  // the nearest float is a little larger
+  static constexpr const char* kExpected = "a number from -1e30 to 1e30";
+
+  static bool fits(T cumulant) noexcept { return std::fabs(static_cast<double>(cumulant)) <= kMaxCumulant; }
+
+  static void check_sizes(const Numbers<T>& cumulants, py::ssize_t n) {
+    for (py::ssize_t i = 0; i < n; ++i)
+      if (!fits(cumulants.data()[i])) cumulants.refuse_element(i, "cumulants", kExpected);
+  }
+
   struct Bound {
     BankOf* model = nullptr;
     py::object owner;  // keeps the model alive
@@ -93,6 +106,8 @@ class BankOf final : public SignalOf<Bank, learners::TdBank<T>> {
         const Occupied occupied(&bound.model->occupancy(), User::kCall);
         if (const char* problem = occupied.problem()) return raise_runtime(problem);
         const DenormalsFlushed flushed;
+        for (int32_t i = 0; i < bank.config.heads; ++i)
+          if (!fits(bound.cumulants.data()[i]) && std::isfinite(bound.cumulants.data()[i])) return too_large(bound, i);
         status = learners::step(bank, static_cast<const T*>(bound.x.data()),
                                 static_cast<const T*>(bound.cumulants.data()), bound.values.data());
       }
@@ -100,6 +115,13 @@ class BankOf final : public SignalOf<Bank, learners::TdBank<T>> {
       if (learners::all_finite(bound.x.data(), bank.config.observation_size))
         return raise_for(status, "step_bound", "cumulants", bound.cumulants.data(), bank.config.heads);
       return raise_for(status, "step_bound", "x", bound.x.data(), bank.config.observation_size);
+    }
+
+    static PyObject* too_large(const Bound& bound, int32_t i) noexcept {
+      char text[32];
+      PyOS_snprintf(text, sizeof text, "%g", static_cast<double>(bound.cumulants.data()[i]));
+      PyErr_Format(PyExc_ValueError, "cumulants[%d] is %s: expected %s", static_cast<int>(i), text, kExpected);
+      return nullptr;
     }
 
     static inline PyMethodDef definition = {
