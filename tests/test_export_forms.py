@@ -181,3 +181,27 @@ def test_a_policy_with_numbers_that_are_none_is_refused(tmp_path):
         with pytest.raises(ValueError, match=r"actor\.layer0\.weight.* is not finite"):
             export_onnx(agent, tmp_path / "policy.onnx", weights=weights)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("cell", ["linear", "nonlinear", "mingru"])
+def test_two_buffers_that_change_places_are_the_steps(cell, tmp_path):
+    """As docs/export.md, Running it, demands of a loop with IO binding."""
+    agent = OraclePolicy(cell=cell, hidden=(8,), seed=2)
+    export_onnx(agent, tmp_path / "policy.onnx")
+    model, x = session(tmp_path / "policy.onnx"), rows(agent, batch=1)
+    wanted, last = stepped(model, x)
+    value = onnxruntime.OrtValue.ortvalue_from_numpy
+    now = {name: value(state) for name, state in zeros(model, 1).items()}
+    after = {name: value(state) for name, state in zeros(model, 1).items()}
+    for row, action in zip(x, wanted["action"], strict=True):
+        binding = model.io_binding()
+        binding.bind_cpu_input("observation", row)
+        binding.bind_output("action")
+        for name in now:
+            binding.bind_ortvalue_input(name, now[name])
+            binding.bind_ortvalue_output(f"{name}_next", after[name])
+        model.run_with_iobinding(binding)
+        assert np.array_equal(binding.get_outputs()[0].numpy(), action)
+        now, after = after, now
+    for name, state in last.items():
+        assert np.array_equal(now[name].numpy(), state)
