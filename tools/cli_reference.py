@@ -1,5 +1,5 @@
-"""Writes docs/cli.md, and docs/cli_bus.md for servo buses, from the commands themselves and the table of JSON fields
-below: `make tables`.
+"""Writes docs/cli.md, docs/cli_bus.md for servo buses and docs/cli_clone.md, from the commands themselves and the table
+of JSON fields below: `make tables`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ JSON: dict[str, str] = {
     "`link` `privileges` `findings`",
     "size": "`kind` `bytes` `flops` `times` `sections` `learner_monitor`",
     "promote": "`run` `mode` `sufficient` `against` `evidence` `output`",
+    "clone": "`log` `checkpoint` `state_hash` `cut` `steps` `episodes` `passes` `action_error` `value_error` `sigma` "
+    "`reward_per_step`",
     "verify": "`policy` `checkpoint` `steps` `difference` `tolerance` `passed`",
     "inspect": "`kind` (`run`, `interrupted`, `session`, `service`, `checkpoint`) `path`; of a run `summary` "
     "`counters` `cut`, of a checkpoint `bytes` `state_hash` `learner` `sections`, of the others `files`",
@@ -50,7 +52,7 @@ JSON: dict[str, str] = {
 _HEAD = """\
 # Command line
 
-Reference of `rtu-edge`, for its users. `--help` prints the same with examples.
+Reference of `rtu-edge`, for users. `--help` adds examples.
 
 | exit code | meaning |
 |---|---|
@@ -92,8 +94,16 @@ options that all commands have are in [cli.md](cli.md); [servo_bus.md](servo_bus
 to a device.
 """
 
-# A group with a document of its own.
-_OWN = {"bus": "cli_bus.md", "watch": "watch.md", "export": "export.md"}
+_CLONE_HEAD = """\
+# Command line: clone
+
+Reference of the command `rtu-edge clone`, for people who have a controller or its log and want a learner that starts
+from there. Exit codes and options that all commands have are in [cli.md](cli.md); [start_good.md](start_good.md) shows
+which log to record and how to learn on.
+"""
+
+# A command or group with a document of its own.
+_OWN = {"bus": "cli_bus.md", "clone": "cli_clone.md", "watch": "watch.md", "export": "export.md"}
 
 
 def leaves() -> Iterator[tuple[str, click.Command]]:
@@ -124,14 +134,18 @@ def text() -> str:
     return "\n".join(parts)
 
 
-def bus_text() -> str:
-    """docs/cli_bus.md."""
-    found = {name: command for name, command in leaves() if name.split()[0] == "bus"}
+def own_text(path: str) -> str:
+    """docs/cli_bus.md or docs/cli_clone.md."""
+    return _own_text("bus", _BUS_HEAD) if path.endswith("bus.md") else _own_text("clone", _CLONE_HEAD)
+
+
+def _own_text(group: str, head: str) -> str:
+    found = {name: command for name, command in leaves() if name.split()[0] == group}
     common = _common(list(found.values()))
-    head = [_BUS_HEAD, "### Common options\n", "| option | |", "|---|---|", *common.values(), ""]
-    parts = [*head, *(_section(full, command, common) for full, command in found.items())]
+    shared = ["### Common options\n", "| option | |", "|---|---|", *common.values(), ""] if common else []
+    parts = [head, *shared, *(_section(full, command, common) for full, command in found.items())]
     table = "## JSON\n\n| command | fields |\n|---|---|\n"
-    return "\n".join([*parts, table + _json(lambda name: name.split()[0] == "bus")]).replace("\n### ", "\n## ")
+    return "\n".join([*parts, table + _json(lambda name: name.split()[0] == group)]).replace("\n### ", "\n## ")
 
 
 def options_of(name: str) -> str:

@@ -59,7 +59,7 @@ class Command:
 
 
 # All that the commands may leave in the working directory.
-MADE = {"runs", "own.toml", "own.c", "served.toml", "robot.toml", "sim.png", "box.svg", "box.npz"}
+MADE = {"runs", "own.toml", "own.c", "start.rtu", "served.toml", "robot.toml", "sim.png", "box.svg", "box.npz"}
 BASE = (
     Command("--version", words="rtu-edge "),
     Command("run own.toml", words="report: runs/own/report.html"),
@@ -102,6 +102,7 @@ ALL = (
     Command("ckpt ls runs/sim"),
     Command("ckpt diff runs/sim/checkpoint.rtu runs/sim/checkpoint.1.rtu"),
     Command("ckpt rollback runs/sim"),
+    Command("clone robot.toml runs/sim -o start.rtu --passes 2", words="Learn on"),
     Command("promote runs/sim", (1,), "does not suffice"),
     Command("export runs/sim"),
     Command("verify runs/sim/policy.onnx runs/sim/checkpoint.rtu", words="allowed"),

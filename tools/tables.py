@@ -1,9 +1,9 @@
 """Generates source text from rtu_edge/learn/parameters.py: `make tables`.
 
 Signatures and docstrings of the learners and cells, the fields, defaults and ranges of the C interface (also in Rust),
-the tables of docs/configuration.md and docs/configuration_safety.md; docs/cli.md and docs/cli_bus.md from the commands;
-and tools/oldest.txt from pyproject.toml. With --check it writes nothing, prints differences and fails if there are any;
-tests/test_parameters.py does the same.
+the tables of docs/configuration.md and docs/configuration_safety.md; docs/cli.md, docs/cli_bus.md and docs/cli_clone.md
+from the commands; and tools/oldest.txt from pyproject.toml. With --check it writes nothing, prints differences and
+fails if there are any; tests/test_parameters.py does the same.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ WRITERS: dict[str, Callable[[str, str], str]] = {
     "docs/export.md": lambda path, text: replaced(
         text, r"(\n## Options\n\n)(.*?)(?=\n## )", cli_reference.options_of("export"), path
     ),
-    "docs/cli_bus.md": lambda path, text: cli_reference.bus_text(),
+    **{f"docs/cli_{name}.md": lambda path, text: cli_reference.own_text(path) for name in ("bus", "clone")},
     "tools/oldest.txt": lambda path, text: oldest.text((ROOT / "pyproject.toml").read_text(encoding="utf-8")),
 }
 

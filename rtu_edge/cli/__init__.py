@@ -41,6 +41,7 @@ _GROUPS = {
     },
     "Run and learn": {
         "run": "Run a configuration: learn on a robot or a simulated plant.",
+        "clone": "Start a learner from a controller's log.",
         "size": "Print memory, operations and time per step of a learner.",
         "promote": "Show the evidence for giving a run's learner more control.",
         "export": "Write a checkpoint's policy as ONNX, or as a C99 header.",

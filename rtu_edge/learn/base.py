@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rtu_edge import _core
 from rtu_edge._base import files
 from rtu_edge._base.errors import ConfigError
-from rtu_edge._base.validation import check_sections
+from rtu_edge._base.validation import check_bool, check_int, check_sections
 from rtu_edge.learn import checkpoint, parameters
 
 __all__ = ["VARIANCE_EPS", "Array", "Learner"]
@@ -91,13 +91,22 @@ class Learner:
         """Copies of all weights by name, such as "actor.cell.W1" (n, d) or "actor.layer0.weight" (out, in)."""
         return {row[0]: self._core.get(row[0]) for row in self.sections if self._is_parameter(row[0])}
 
-    def load_parameters(self, parameters: Mapping[str, npt.ArrayLike]) -> None:
-        """Replaces some or all weights by copies; eligibilities, traces and state are kept.
+    def load_parameters(self, parameters: Mapping[str, npt.ArrayLike], *, strict: bool = False) -> None:
+        """Replaces some or all weights by copies; eligibilities, traces, state and an optimizer's moments are kept.
+
+        Args:
+            parameters: by the names of `parameters`, of the shapes there, as real numbers of any dtype; docs/import.md
+                has the layout.
+            strict: True requires every name of `parameters`.
 
         Raises:
-            ValueError: an unknown name, a wrong shape, a value that is not finite; nothing has changed.
+            ValueError: an unknown or missing name, a wrong shape, a value that is not finite; nothing has changed.
         """
-        for name, value in check_sections(parameters, self.parameters).items():
+        known = self.parameters
+        checked = check_sections(parameters, known)
+        if check_bool("strict", strict) and (missing := [name for name in known if name not in checked]):
+            raise ConfigError(f"{missing[0]}: missing; strict=True expects all of {', '.join(known)}")
+        for name, value in checked.items():
             self._core.set(name, value)
 
     @property
@@ -118,6 +127,36 @@ class Learner:
         variance = m2 / np.maximum(moved, 1.0)
         scale = (moved / max(count - 1, 1)) ** 2 / np.sqrt(variance + VARIANCE_EPS)
         return {"mean": mean, "variance": variance, "scale": scale, "count": count}
+
+    def load_normalizer(self, normalizer: Mapping[str, Any]) -> None:
+        """Replaces the running statistics of the observations; they continue from there.
+
+        Args:
+            normalizer: "mean" (d,), "variance" (d,) from 0, finite, and "count", 2 to 2^31 - 1, the number of samples
+                that they are of: the larger it is, the slower they move. "scale" (d,) as in `normalizer`; without it
+                each channel has moved since the first sample, and one without variance never has.
+
+        Raises:
+            ValueError: an unknown or missing key, a wrong shape, a value out of range; nothing has changed.
+        """
+        name, present = self._normalizer_name, self.normalizer
+        if missing := [key for key in ("mean", "variance", "count") if key not in normalizer]:
+            raise ConfigError(f"{missing[0]}: missing; expected mean, variance, count")
+        rows = check_sections({k: v for k, v in normalizer.items() if k != "count"}, _without(present, "count"))
+        count = check_int("count", normalizer["count"], 2, 2**31 - 1)
+        if (rows["variance"] < 0.0).any():
+            raise ConfigError(f"variance = {rows['variance'].min():g}: expected 0 or more")
+        deviation = np.sqrt(rows["variance"] + VARIANCE_EPS)
+        share = np.sqrt(rows["scale"] * deviation) if "scale" in rows else np.sign(rows["variance"])
+        if not ((share >= 0.0) & (share <= 1.0 + 1e-6)).all():
+            raise ConfigError("scale: expected from 0 to 1 / sqrt(variance + 1e-8)")
+        moved = np.minimum(np.round(share * (count - 1)), count - 1)
+        for leaf, value in (("mean", rows["mean"]), ("m2", rows["variance"] * np.maximum(moved, 1.0))):
+            high = value.astype(self.dtype)
+            self._core.set(f"{name}.{leaf}", high)
+            self._core.set(f"{name}.{leaf}_low", (value - high.astype(np.float64)).astype(self.dtype))
+        self._core.set(f"{name}.count", np.array([count], np.int32))
+        self._core.set(f"{name}.still", (count - moved).astype(np.int32))
 
     def state_hash(self) -> str:
         """A 64-bit hash of the canonical bytes of everything that a checkpoint holds, as 16 hexadecimal digits."""
@@ -192,6 +231,10 @@ class Learner:
         learner = cls.__new__(cls)
         learner._build({key: value for key, value in config.items() if key != "kind"})
         return learner
+
+
+def _without(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in mapping.items() if name != key}
 
 
 def _restored(cls: type[Learner], data: bytes) -> Learner:

@@ -6,7 +6,7 @@ Source: Elsayed et al., Streaming Deep Reinforcement Learning Finally Works, 202
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
@@ -15,6 +15,9 @@ from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_bool
 from rtu_edge.learn import parameters
 from rtu_edge.learn.acting import Actor
+
+if TYPE_CHECKING:
+    from rtu_edge.learn.cloning import CloneResult
 
 __all__ = ["StreamAC"]
 
@@ -206,6 +209,50 @@ class StreamAC(Actor):
         assert horizon_s is not None and period_s is not None
         derived = horizon.actor_critic("horizon_s", horizon_s, period_s, settings, check_bool("coherent", coherent))
         return cls(observation_size, action_size, n_actions, seed=seed, **{"dt_s": float(period_s), **derived})
+
+    def clone(
+        self,
+        observations: npt.ArrayLike,
+        actions: npt.ArrayLike,
+        rewards: npt.ArrayLike,
+        terminated: npt.ArrayLike | None = None,
+        truncated: npt.ArrayLike | None = None,
+        demonstrated: npt.ArrayLike | None = None,
+        *,
+        sigma: npt.ArrayLike | None = None,
+        passes: int = 60,
+        step_size: float = 0.003,
+    ) -> CloneResult:
+        """Learns from a log what a controller does: policy, value and normaliser, before the first step of its own.
+
+        Rows are those of run(): an observation, and the controller's answer to it. The weights learn from their present
+        values, the statistics of observations and rewards continue with the log. The recurrent state, traces and
+        eligibilities are then those of an episode's start; an optimizer's moments and the warm-up's count stay.
+        docs/start_good.md: which log to record, and with which settings the agent learns on.
+
+        Args:
+            observations: (k, d), 2 rows or more.
+            actions: (k, action_size) in [-1, 1] of the actuators' ranges, or (k,) indices: the answer to each row. That
+                of a row with an end is not used.
+            rewards: (k,) of the transition into each row; that of an episode's first row is not used.
+            terminated: (k,) bool; None: nowhere.
+            truncated: (k,) bool; None: nowhere. The last row counts as truncated if it is no end.
+            demonstrated: (k,) bool: the answers to learn; the others were something else's. None: all.
+            sigma: standard deviation of the actions that exploration starts with, a number or (action_size,), above
+                1.01 sigma_floor, at most 1000. None: a quarter of that of the demonstrated actions, at least the
+                floor's.
+            passes: over the log, 1 to 100 000.
+            step_size: of Adam in the first pass, above 0, at most 1; a hundredth of it in the last.
+
+        Raises:
+            ConfigError: an argument out of its range; the message names it; nothing has changed.
+            RuntimeError: the passes have diverged; nothing has changed.
+        """
+        from rtu_edge.learn import cloning  # here, as in for_horizon()
+        from rtu_edge.learn.demonstration import demonstration
+
+        demo = demonstration(self, observations, actions, rewards, terminated, truncated, demonstrated)
+        return cloning.clone(self, demo, sigma=sigma, passes=passes, step_size=step_size)
 
     @classmethod
     def from_env(cls, env: Any, **settings: Any) -> StreamAC:

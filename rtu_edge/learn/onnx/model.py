@@ -10,10 +10,11 @@ from typing import Any
 
 from rtu_edge._base import files
 from rtu_edge._base.packages import need
-from rtu_edge._base.validation import check_number, check_texts
+from rtu_edge._base.validation import check_bool, check_number, check_texts
 from rtu_edge._base.version import __version__
 from rtu_edge.learn.checkpoint import stored_config
 from rtu_edge.learn.onnx.form import IR_VERSION, OPSET, Form, checked_form
+from rtu_edge.learn.onnx.learner import KEY, checkpoint_text
 from rtu_edge.learn.onnx.probe import load
 from rtu_edge.learn.onnx.write import Agent, Graph, Shape, check_agent, policy
 
@@ -112,6 +113,7 @@ def build(
     opset: int = OPSET,
     weights: str = "float32",
     limits: Sequence[Sequence[float]] = (),
+    learner: bool = False,
 ) -> Any:
     """The ONNX model of an agent's policy, checked; arguments and errors as `export_onnx`."""
     check_agent(agent)
@@ -125,6 +127,8 @@ def build(
         raise ValueError(f"limits: {len(form.limits)} pairs for {shape.width} actions")
     period = None if dt_s is None else check_number("dt_s", dt_s, 0.0, 1e6, open_low=True)
     metadata = _metadata(agent, shape, form, period, observations, actions)
+    if check_bool("learner", learner):
+        metadata[KEY] = checkpoint_text(agent)
     inputs, outputs = _values(onnx, shape, form)
     step = helper.make_graph(graph.nodes, "policy", inputs, outputs, initializer=graph.constants)
     model = helper.make_model(
@@ -170,6 +174,7 @@ def export_onnx(
     opset: int = OPSET,
     weights: str = "float32",
     limits: Sequence[Sequence[float]] = (),
+    learner: bool = False,
 ) -> None:
     """Write an agent's policy as an ONNX file: the function predict(observation, deterministic=True).
 
@@ -186,6 +191,8 @@ def export_onnx(
             multiplies in float32.
         limits: (lowest, highest) of each actuator in its unit; the file then has the output "command", (batch,
             actuators), in these units and within them. Discrete actions: evenly spaced levels.
+        learner: the file also holds the agent's checkpoint, so that import_onnx() can learn on; some five times
+            as many bytes.
 
     Raises:
         ValueError: the agent has no policy, the descriptions are too many or too few, or an argument is out of range.
@@ -195,6 +202,13 @@ def export_onnx(
     Source:
         docs/export.md has the inputs, outputs and metadata.
     """
-    form = {"batch": batch, "sequence": sequence, "opset": opset, "weights": weights, "limits": limits}
+    form = {
+        "batch": batch,
+        "sequence": sequence,
+        "opset": opset,
+        "weights": weights,
+        "limits": limits,
+        "learner": learner,
+    }
     data = build(agent, dt_s, observations, actions, **form).SerializeToString()  # type: ignore[arg-type]
     files.write(path, data)
