@@ -48,7 +48,8 @@ struct DeviceHalves {
     PassOfMember<float, 1, E> of{};
     RTU_EACH_SET
     for (int32_t s = 0; s < E; ++s) of.a[s] = a[s];
-    float *w = cell.nu_log, *v = cell.traces.N1, *k = cell.c.nu, *y = cell.y, *weights = cell.block.weights;
+    float *w = cell.nu_log, *v = cell.traces.N1, *k = cell.c.nu, *y = cell.y, *weights = cell.block.weights,
+          *const traces = cell.block.traces;  // not read
     const float* z = cell.unit_z[0][0];
     for (int32_t p = 0; p < P; ++p, ++w, ++z, ++v, ++k, ++y, weights += weight_step) {
       RTU_EACH_SET
@@ -62,9 +63,9 @@ struct DeviceHalves {
       coefficients_of<float, 1, false>(1, w, w + P, 1.0f, c);
       of.u1 = of.u2 = 0.0f;
       if (pending)
-        pass_member<float, 1, E, kPending | kForward, 1>(of, nullptr, weights, 0, Inputs, x, nullptr);
+        pass_member<float, 1, E, kPending | kForward, 1>(of, traces, weights, 0, Inputs, x, nullptr);
       else
-        pass_member<float, 1, E, kForward, 1>(of, nullptr, weights, 0, Inputs, x, nullptr);
+        pass_member<float, 1, E, kForward, 1>(of, traces, weights, 0, Inputs, x, nullptr);
       state<float, 1>(1, 1, true, F, c, v + kH1 * P, v + kH2 * P, &of.u1, &of.u2, v + kK1 * P, v + kK2 * P, y, y + P,
                       v + kS1 * P, v + kS2 * P);
       v[kU1 * P] = of.u1;
