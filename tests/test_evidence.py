@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from test_instructions import callgrind
-from toolchain import build_program
+from toolchain import ROOT, build_program
 
 import rtu_edge as rtu
 from benchmarks.baselines.action_values import ActionValues
@@ -100,11 +100,10 @@ def test_the_lean_form_learns_the_same_numbers() -> None:
     assert speed.compare(np, np.float64) < 1e-11
 
 
-@pytest.mark.filterwarnings("ignore::rtu_edge.LearnerWarning")
+@pytest.mark.filterwarnings("ignore::rtu_edge._base.errors.LearnerWarning")
 def test_speed_is_measured_without_a_peer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speed, "hold_one_core", lambda: "not pinned")
     monkeypatch.setattr(speed, "SIZES", ((2, 8, (8,), 1),))
-    found = speed.text(speed.measure(3, with_jax=False))
+    found = speed.text(speed.measure(3, with_jax=False, hold=False))
     assert "| step_bound() |" in found and "| separate over its sweep |" in found
 
 
@@ -233,8 +232,11 @@ def test_a_reduced_recall_task(tmp_path: Path) -> None:
     assert "| RepeatFirst | rtrl | 2,000 | 1 |" in done.output
 
 
-def test_results_that_are_kept_name_host_and_versions() -> None:
-    for path in RESULTS.glob("*.json"):
-        if path.name in ("costs.json", "masked_mujoco.json", "popgym.json"):
-            kept = json.loads(path.read_text())
-            assert kept["rows"] and kept["versions"]["numpy"] and kept["host"]["processor"], path.name
+@pytest.mark.parametrize("study", ["costs", "popgym"])
+def test_results_that_are_kept_name_host_and_versions_and_are_shown(study: str, tmp_path: Path) -> None:
+    kept = json.loads((RESULTS / f"{study}.json").read_text())
+    assert kept["rows"] and kept["versions"]["numpy"] and kept["host"]["processor"]
+    done = CliRunner().invoke(main, ["show", study])
+    assert done.exit_code == 0, done.output
+    page = (ROOT / "docs/evidence_costs.md").read_text()
+    assert [line for line in done.output.splitlines() if line and line not in page] == []

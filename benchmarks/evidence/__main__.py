@@ -5,11 +5,12 @@
     python -m benchmarks.evidence popgym --jobs 2    # three recall tasks
     python -m benchmarks.evidence speed              # next to the same step in JAX; needs jax
 
---write prints the table of all runs that have ended and keeps it in benchmarks/results.
+--write prints the table of all runs that have ended and keeps it in benchmarks/results; `show costs` prints that one.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 from typing import Any
@@ -47,10 +48,9 @@ def main() -> None:
 @click.option(
     "--budget", "budgets", type=int, multiple=True, help="Operations a step; 1000, 10000, 100000 unless given."
 )
-@click.option("--chart", type=click.Path(path_type=Path), help="Draw the picture, as SVG or PNG.")
 def costs(
     jobs: int, folder: Path, write: bool, steps: int, seeds: int, baseline_seeds: int,
-    tasks: tuple[str, ...], rules: tuple[str, ...], budgets: tuple[int, ...], chart: Path | None,
+    tasks: tuple[str, ...], rules: tuple[str, ...], budgets: tuple[int, ...],
 ) -> None:  # fmt: skip
     """Error or return over operations and bytes of a step."""
     from benchmarks.evidence import costs as study
@@ -70,10 +70,6 @@ def costs(
     click.echo(study.text(table))
     if write:
         store.keep(RESULTS / "costs.json", steps=steps, rows=table)
-    if chart is not None:
-        from benchmarks.evidence import picture
-
-        picture.draw(chart, table, {name: task for name, task in study.TASKS.items() if not tasks or name in tasks})
 
 
 @main.command()
@@ -115,7 +111,7 @@ def mujoco(
 @click.option("--steps", type=click.IntRange(1000), default=10_000_000, help="Steps of a run.")
 @click.option("--seeds", type=click.IntRange(1), default=5, help="Number of seeds.")
 @click.option("--task", "tasks", multiple=True, help="Tasks; all three unless given.")
-@click.option("--learner", "learners", multiple=True, help="rtrl, tbptt1, frozen, memoryless; all unless given.")
+@click.option("--learner", "learners", multiple=True, help="Of popgym.LEARNERS; all unless given.")
 def popgym(
     jobs: int, folder: Path, write: bool, steps: int, seeds: int, tasks: tuple[str, ...], learners: tuple[str, ...]
 ) -> None:
@@ -144,7 +140,8 @@ def popgym(
 @click.option("--write", is_flag=True, help="Keep the numbers in benchmarks/results.")
 @click.option("--compare", is_flag=True, help="Only compare the numbers of 100 steps with the package's.")
 @click.option("--jax/--no-jax", "with_jax", default=True, help="With the peer, or the package alone.")
-def speed(rounds: int, write: bool, compare: bool, with_jax: bool) -> None:
+@click.option("--hold/--no-hold", default=True, help="Keep a core for this process, or share it with all others.")
+def speed(rounds: int, write: bool, compare: bool, with_jax: bool, hold: bool) -> None:
     """The package's control step and the same in JAX."""
     from benchmarks.evidence import speed as study
 
@@ -154,10 +151,26 @@ def speed(rounds: int, write: bool, compare: bool, with_jax: bool) -> None:
         difference = study.compare(jnp, jnp.float32, to=jnp.asarray)
         click.echo(f"largest difference of a weight after 100 steps, single precision: {difference:.1e}")
         return
-    result = study.measure(rounds, with_jax)
+    result = study.measure(rounds, with_jax, hold)
     click.echo(study.text(result))
     if write:
         store.keep(RESULTS / "speed.json", **result)
+
+
+@main.command()
+@click.argument("study", type=click.Choice(["costs", "mujoco", "popgym", "speed"]))
+@click.option("--chart", type=click.Path(path_type=Path), help="Draw the picture of costs, as SVG or PNG.")
+def show(study: str, chart: Path | None) -> None:
+    """Print the table of the results that are kept in benchmarks/results."""
+    kept = store.read(RESULTS / f"{'masked_mujoco' if study == 'mujoco' else study}.json")
+    if kept is None:
+        raise click.ClickException(f"no results of {study} are kept: run it with --write")
+    module = importlib.import_module(f"benchmarks.evidence.{study}")
+    click.echo(module.text(kept if study == "speed" else kept["rows"]))
+    if chart is not None and study == "costs":
+        from benchmarks.evidence import picture
+
+        picture.draw(chart, kept["rows"], module.TASKS)
 
 
 if __name__ == "__main__":

@@ -44,9 +44,10 @@ def draw(path: Path, table: list[dict[str, Any]], tasks: dict[str, Any]) -> None
             if task.score == "error":
                 for panel in axes[:, column]:
                     panel.set_yscale("log")
-                    panel.axhline(1, color="#7a7a7a", linewidth=0.7)
-                    panel.set_yticks((1, 2, 5, 10, 20, 50), ("1", "2", "5", "10", "20", "50"))
                     panel.minorticks_off()
+                    panel.axhline(1, color="#7a7a7a", linewidth=0.7)
+                    panel.set_yticks((1, 2, 5, 10, 20), ("1", "2", "5", "10", "20"))
+                    panel.set_ylim(0.9, 25)
             better = "error over the floor" if task.score == "error" else "return"
             for panel in axes[:, column]:
                 panel.set_ylabel(better, fontsize=8)
@@ -66,5 +67,7 @@ def _panel(panel: Any, table: list[dict[str, Any]], what: str) -> None:
             x, y = [one[what] for one in mine], [float(np.median(one["scores"])) for one in mine]
             panel.plot(x, y, line, color=colour, marker=marker, markersize=3.5, linewidth=1.3, label=rule)
     panel.set_xscale("log")
+    panel.set_xlim({"operations": (500, 2e5), "nbytes": (3e3, 1e6)}[what])
+    panel.minorticks_off()
     panel.grid(axis="y", color="#e4e4e4", linewidth=0.6)
     panel.spines[["top", "right"]].set_visible(False)

@@ -10,7 +10,8 @@ RepeatFirst     suit, one-hot                       4         the first suit
 CountRecall     colour and queried colour, one-hot  27        how many cards of the queried colour were seen
 
 An episode has 51 steps; each is worth +-1 over the number of steps with a reward. The score is (return + 1) / 2, mean
-of the episodes that ended in the last 200 000 steps, exploration included. The next input carries action and reward.
+of the episodes that ended in the last 200 000 steps, exploration included. The next input carries action and reward,
+but for the learners *_alone.
 """
 
 from __future__ import annotations
@@ -38,11 +39,15 @@ PUBLISHED = {"RepeatPrevious": 0.99, "RepeatFirst": 0.48, "CountRecall": 0.23}
 CONFIGURATION: dict[str, Any] = {
     "units": 64, "hidden": (64,), "gamma": 0.99, "trace_decay": 0.8, "previous_action": True, "previous_reward": True,
 }  # fmt: skip
+# With action and reward as inputs, a right action can be repeated without a memory; two learners see neither.
+ALONE: dict[str, Any] = {"previous_action": False, "previous_reward": False}
 LEARNERS: dict[str, dict[str, Any]] = {
     "rtrl": {},
     "tbptt1": {"credit": "tbptt1"},
     "frozen": {"credit": "frozen"},
     "memoryless": {"cell": "none"},
+    "rtrl_alone": ALONE,
+    "memoryless_alone": {"cell": "none", **ALONE},
 }
 
 

@@ -146,9 +146,13 @@ def own_runs(d: int, n: int, hidden: tuple[int, ...], actions: int) -> dict[str,
     return {**runs, "step()": timed(once), "step_bound()": timed(lambda: bound.step_bound(0.1))}
 
 
-def measure(rounds: int, with_jax: bool = True) -> dict[str, Any]:
+def measure(rounds: int, with_jax: bool = True, hold: bool = True) -> dict[str, Any]:
     """Every size; medians in us and the ratios of GOALS."""
-    result: dict[str, Any] = {"host": host_facts(hold_one_core()), "rounds": rounds, "sizes": []}
+    result: dict[str, Any] = {
+        "host": host_facts(hold_one_core() if hold else "not pinned"),
+        "rounds": rounds,
+        "sizes": [],
+    }
     for d, n, hidden, actions in SIZES:
         runs = own_runs(d, n, hidden, actions) | (jax_runs(d, n, hidden, actions) if with_jax else {})
         samples, busy = interleave(runs, rounds, block_ns=2e6, quanta={"JAX, compiled": CHUNK})
