@@ -15,7 +15,7 @@ from rtu_edge.cli.common import console, print_json, reading
 @click.command("clone", epilog=options.examples("rtu-edge clone robot.toml runs/pd -o start.rtu"))
 @click.argument("config", type=click.Path(exists=True, dir_okay=False, path_type=Path), shell_complete=complete.config)
 @click.argument("log", type=click.Path(exists=True, path_type=Path), shell_complete=complete.run)
-@click.option("--sigma", type=click.FloatRange(0.0, 1e3, min_open=True), metavar="S",
+@click.option("--sigma", type=options.Number(0.0, 1e3, min_open=True), metavar="S",
     help="Standard deviation of actions at the start  [default: a quarter of the log's]",
 )  # fmt: skip
 @click.option("--passes", type=click.IntRange(1, 100_000), metavar="N", default=60,

@@ -20,16 +20,16 @@ _C = (".h", ".c")
 )
 @click.argument("checkpoint", type=click.Path(exists=True, path_type=Path), shell_complete=complete.run)
 @options.out("an ONNX file, or a C99 header (.h)", shown="policy.onnx in the checkpoint's folder")
-@click.option("--weights", type=click.Choice(["float32", "int8"]), default="float32", show_default=True,
-              help="Precision of the matrices")  # fmt: skip
+@click.option("--weights", type=click.Choice(["float32", "int8"]), default="float32",
+              help="Precision of the matrices  [default: float32]")  # fmt: skip
 @click.option("--batch", type=click.IntRange(0, 1 << 20), metavar="N",
-              help="ONNX: robots in one call; 0: any number  [default: 1]")  # fmt: skip
-@click.option("--sequence", is_flag=True, help="ONNX: whole sequences in one call")
-@click.option("--opset", type=int, metavar="N", help="ONNX: operator set  [default: 17]")
+              help="Robots in one call; ONNX; 0: any number  [default: 1]")  # fmt: skip
+@click.option("--sequence", is_flag=True, help="Whole sequences in one call; ONNX")
+@click.option("--opset", type=int, metavar="N", help="Operator set; ONNX  [default: 17]")
 @click.option("--limits", type=options.Number(), nargs=2, multiple=True, metavar="LOW HIGH",
-              help="ONNX: range of an actuator in its unit, once for each; adds the output command")  # fmt: skip
-@click.option("--name", metavar="NAME", help="C: prefix of the names  [default: policy]")
-@click.option("--learn", is_flag=True, help="C: include the learner")
+              help="Range of an actuator in its unit, once for each; ONNX; adds the output command")  # fmt: skip
+@click.option("--name", metavar="NAME", help="Prefix of names; C  [default: policy]")
+@click.option("--learn", is_flag=True, help="Include the learner; C")
 def command(checkpoint: Path, out: Path | None, weights: str, learn: bool, **given: Any) -> None:
     """Write a checkpoint's policy as ONNX, or as a C99 header.
 

@@ -53,6 +53,9 @@ class Number(click.FloatRange):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
 
+    def _describe_range(self) -> str:
+        return "" if self.min is None and self.max is None else super()._describe_range()
+
 
 def _help(text: str, more: str = "", default: str = "", joint: str = ": ") -> str:
     return text + (joint + more if more else "") + (f"  [default: {default}]" if default else "")

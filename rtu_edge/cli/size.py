@@ -31,7 +31,7 @@ _STM32F405 = (1024 * 1024, 128 * 1024, 168_000_000)  # bytes of flash and of RAM
 @click.option(
     "--actuators", type=click.IntRange(1), metavar="N", help="Number of actuators  [default: those of the plant, or 1]"
 )
-@click.option("--board", is_flag=True, help="Also as firmware")
+@click.option("--board", is_flag=True, help="Size as firmware too")
 @click.option("--calibrate/--no-calibrate", default=True, help="Time a step on this host  [default: on]")
 @options.overrides
 @options.as_json()
