@@ -96,13 +96,16 @@ inline void device_multiply(int32_t n, const float* x, const float* y, float* ou
 #endif
 
 // Speed before size: their loops are short, and GCC 12 keeps more in registers.
-__attribute__((optimize("O2"), flatten)) inline float device_norm_relu(int32_t n, const float* x, float* xhat,
-                                                                       float* y) {
+#if defined(__clang__)
+#define RTU_SPEED
+#else
+#define RTU_SPEED __attribute__((optimize("O2"), flatten))
+#endif
+RTU_SPEED inline float device_norm_relu(int32_t n, const float* x, float* xhat, float* y) {
   return norm_relu<float, 1>(n, x, xhat, y);
 }
-__attribute__((optimize("O2"), flatten)) inline void device_norm_relu_backward(int32_t n, float inverse_deviation,
-                                                                               const float* xhat, const float* dy,
-                                                                               float* dx) {
+RTU_SPEED inline void device_norm_relu_backward(int32_t n, float inverse_deviation, const float* xhat, const float* dy,
+                                                float* dx) {
   norm_relu_backward<float, 1>(n, inverse_deviation, xhat, dy, dx);
 }
 
