@@ -34,6 +34,7 @@ CALLS: dict[str, str] = {
     "run": "CONFIG --sim --steps 60",
     "size": "cartpole --no-calibrate",
     "promote": "RUN --to learn",
+    "clone": "CONFIG RUN -o TMP/start.rtu --passes 2",
     "export": "RUN -o TMP/policy.onnx",
     "verify": "RUN --steps 20",
     "ports": "",
