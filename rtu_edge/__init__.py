@@ -20,7 +20,6 @@ What is where::
     CSVWriter, TensorBoardWriter              learning curves, as callbacks of agent.learn()
     footprint                                 bytes, operations and time of a learner before there is one
     export_onnx, verify_onnx                  the policy as a file for elsewhere, and the proof that it is the same
-    import_onnx                               a learner from such a file, to learn on
     connect, Robot                            a plant, port or device as one object: read, write, step, run, describe
     PythonDevice                              a device in Python, around any SDK
     Plant, SimulatedDevice                    a simulated plant in this process; one behind a serial port
@@ -62,7 +61,7 @@ if TYPE_CHECKING:
     )
     from rtu_edge.learn.cells import LinearRTU, NonlinearRTU
     from rtu_edge.learn.footprint import Footprint, footprint
-    from rtu_edge.learn.onnx import export_onnx, import_onnx, verify_onnx
+    from rtu_edge.learn.onnx import export_onnx, verify_onnx
     from rtu_edge.loop import Limits, Link, Loop, LoopConfig, Reward
     from rtu_edge.loop.checks import Checks, Homing, Start
     from rtu_edge.loop.connecting import connect
@@ -103,7 +102,6 @@ __all__ = [
     "evaluate",
     "export_onnx",
     "footprint",
-    "import_onnx",
     "load",
     "load_config",
     "open_port",
@@ -124,7 +122,7 @@ _HOMES = {
     "learn.cells": ("LinearRTU", "NonlinearRTU"),
     "learn.evaluation": ("evaluate",),
     "learn.footprint": ("Footprint", "footprint"),
-    "learn.onnx": ("export_onnx", "import_onnx", "verify_onnx"),
+    "learn.onnx": ("export_onnx", "verify_onnx"),
     "learn.writers": ("CSVWriter", "TensorBoardWriter"),
     "loop": ("Limits", "Link", "Loop", "LoopConfig", "Reward"),
     "loop.checks": ("Checks", "Homing", "Start"),

@@ -13,7 +13,7 @@ import pytest
 import rtu_edge as rtu
 from rtu_edge._base.errors import ConfigError
 from rtu_edge.device.plants import Plant
-from rtu_edge.learn.onnx import export_onnx
+from rtu_edge.learn.onnx import export_onnx, import_onnx
 from rtu_edge.learn.onnx.learner import KEY
 
 SETTINGS: list[dict[str, Any]] = [
@@ -111,7 +111,7 @@ def test_a_learner_from_onnx_learns_on_as_the_original(settings: dict[str, Any],
     """The goal is 5 % of the return over the next steps; from an episode's start it is the same to the bit."""
     agent, path = learned(**settings), tmp_path / "policy.onnx"
     export_onnx(agent, path, learner=True)
-    other = rtu.import_onnx(path)
+    other = import_onnx(path)
     assert other.state_hash() == agent.state_hash()
     one, two = (each.learn(Plant("cartpole"), 2000, progress=False, seed=7) for each in (agent, other))
     assert sum(two.returns) == pytest.approx(sum(one.returns), rel=0.05) and one.returns == two.returns
@@ -125,7 +125,7 @@ def test_weights_that_were_changed_in_the_graph_are_taken_from_there(tmp_path: P
         if item.name == "body.layer0.weight":
             item.CopyFrom(onnx.numpy_helper.from_array(2.0 * onnx.numpy_helper.to_array(item), item.name))
     onnx.save(model, path)
-    found, own = rtu.import_onnx(path).parameters, agent.parameters
+    found, own = import_onnx(path).parameters, agent.parameters
     assert [name for name in own if not np.array_equal(own[name], found[name])] == ["body.layer0.weight"]
     np.testing.assert_array_equal(found["body.layer0.weight"], 2.0 * own["body.layer0.weight"])
 
@@ -134,7 +134,7 @@ def test_files_without_a_learner_or_with_a_damaged_one_are_refused(tmp_path: Pat
     agent, path = rtu.StreamAC(2, 1, units=4, hidden=4), tmp_path / "policy.onnx"
     export_onnx(agent, path)
     with pytest.raises(ConfigError, match=r"policy alone.*learner=True"):
-        rtu.import_onnx(path)
+        import_onnx(path)
     export_onnx(agent, path, learner=True)
     model = onnx.load(path)
     text = next(item for item in model.metadata_props if item.key == KEY)
@@ -145,10 +145,10 @@ def test_files_without_a_learner_or_with_a_damaged_one_are_refused(tmp_path: Pat
         text.value = damaged
         onnx.save(model, path)
         with pytest.raises(kind, match="damaged"):
-            rtu.import_onnx(path)
+            import_onnx(path)
     path.write_bytes(b"nothing")
     with pytest.raises(ValueError, match="not a policy"):
-        rtu.import_onnx(path)
+        import_onnx(path)
     q = rtu.StreamQ(2, 3, units=4, hidden=4)
     export_onnx(q, path, learner=True)
-    assert rtu.import_onnx(path).state_hash() == q.state_hash()
+    assert import_onnx(path).state_hash() == q.state_hash()
