@@ -36,6 +36,7 @@ namespace rtu::core {
   };
   first +=
       static_cast<uint32_t>(static_cast<int32_t>(static_cast<float>(left(first)) * 8.0f / static_cast<float>(first)));
+  first -= first >> 27;  // below 2^27, which a mantissa just below 2^54 is rounded up to
   const int32_t rest = static_cast<int32_t>(mantissa - static_cast<uint64_t>(first) * first);  // of 54 digits, squared
   const int32_t second =
       static_cast<int32_t>(static_cast<int64_t>(rest) * static_cast<int64_t>(reciprocal(first << 5)) >> 32);

@@ -26,13 +26,14 @@ double of_bits(uint64_t bits) {
   return x;
 }
 
-// Random bits; often with an exponent near 0, with few digits, or with a long run of ones.
+// Random bits; often with an exponent near 0, with few digits, or with a long run of ones, last or first.
 double random_number() {
   uint64_t bits = random_bits();
   const uint64_t kind = bits % 8, digits = random_bits() % 53;
   if (kind < 4) bits = (bits & ~(static_cast<uint64_t>(0x7ff) << 52)) | (1000 + random_bits() % 46) << 52;
   if (kind == 1) bits &= ~static_cast<uint64_t>(0) << digits;
   if (kind == 2) bits |= (static_cast<uint64_t>(1) << digits) - 1;
+  if (kind == 3) bits |= ~static_cast<uint64_t>(0) << digits & ((static_cast<uint64_t>(1) << 52) - 1);
   if (kind == 5) bits &= ~(static_cast<uint64_t>(0x7ff) << 52);  // subnormal
   return of_bits(bits);
 }
@@ -57,7 +58,8 @@ int main(int argc, char** argv) {
   const long pairs = argc > 1 ? atol(argv[1]) : 1000000;
   const double edges[] = {0.0,       1.0,         3.0,        0x1p-1074, 0x1p-1023, 0x1.fffffffffffffp-1023,
                           0x1p-1022, 0x1.8p-1022, 0x1p-1021,  0x1p-53,   0x1p1023,  0x1.fffffffffffffp1023,
-                          0x1p-52,   0x1p52,      0x1.8p1022, 0x1p53,    INFINITY,  NAN};
+                          0x1p-52,   0x1p52,      0x1.8p1022, 0x1p53,    INFINITY,  0x1.ffffffffffefep1,
+                          NAN};
   int failures = 0;
   for (const double a : edges)
     for (const double b : edges)
