@@ -240,3 +240,28 @@ def test_results_that_are_kept_name_host_and_versions_and_are_shown(study: str, 
     assert done.exit_code == 0, done.output
     page = (ROOT / "docs/evidence_costs.md").read_text()
     assert [line for line in done.output.splitlines() if line and line not in page] == []
+
+
+@pytest.mark.parametrize("arguments", [
+    ("costs", "--task", "chain"), ("costs", "--rule", "rtu"), ("costs", "--budget", "0"), ("mujoco", "--cell", "Foo"),
+    ("mujoco", "--learner", "gru"), ("popgym", "--task", "Foo"), ("popgym", "--learner", "gru"),
+    ("show", "popgym", "--chart", "a.svg"), ("show", "costs", "--chart", "a.gif"),
+])  # fmt: skip
+def test_a_wrong_argument_is_named(arguments: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(main, list(arguments))
+    assert done.exit_code == 2 and arguments[-2] in done.output and arguments[-1] in done.output, done.output
+
+
+@pytest.mark.parametrize("study", ["costs", "mujoco", "popgym"])
+def test_results_that_are_kept_stay_where_no_run_has_ended(
+    study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.evidence.__main__.RESULTS", tmp_path)
+    done = CliRunner().invoke(main, [study, "--write", "--folder", str(tmp_path)])
+    assert done.exit_code == 1 and "no run" in done.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_table_has_the_budgets_of_its_runs() -> None:
+    row = {"task": "MemoryChain 32", "rule": "RTU", "budget": 5000, "units": 9, "nbytes": 64, "scores": [0.5]}
+    assert "| rule | 5,000 | bytes |\n|---|---|---|\n| RTU | 0.50 (9, 1) | 64 |" in costs.text([row])

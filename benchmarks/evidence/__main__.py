@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,21 @@ def common(function: Any) -> Any:
     return function
 
 
+def known(option: str, given: Iterable[str], names: Iterable[str]) -> None:
+    """Refuse what is not a name of the study."""
+    allowed = tuple(names)
+    for name in given:
+        if name not in allowed:
+            raise click.BadParameter(f"{name!r} is not one of {'; '.join(allowed)}", param_hint=option)
+
+
+def keep(place: Path, file: str, table: list[dict[str, Any]], **about: Any) -> None:
+    """Keep a table in benchmarks/results; none is kept of no runs, so that what is there stays."""
+    if not table:
+        raise click.ClickException(f"{place}: no run of these has ended, {file} is left as it is")
+    store.keep(RESULTS / file, **about, rows=table)
+
+
 @click.group(context_settings={"show_default": True})
 def main() -> None:
     """Studies that continue where they were stopped."""
@@ -46,7 +62,11 @@ def main() -> None:
 @click.option("--task", "tasks", multiple=True, help="Tasks; all unless given.")
 @click.option("--rule", "rules", multiple=True, help="Rules; all unless given.")
 @click.option(
-    "--budget", "budgets", type=int, multiple=True, help="Operations a step; 1000, 10000, 100000 unless given."
+    "--budget",
+    "budgets",
+    type=click.IntRange(1),
+    multiple=True,
+    help="Operations a step; 1000, 10000, 100000 unless given.",
 )
 def costs(
     jobs: int, folder: Path, write: bool, steps: int, seeds: int, baseline_seeds: int,
@@ -55,6 +75,8 @@ def costs(
     """Error or return over operations and bytes of a step."""
     from benchmarks.evidence import costs as study
 
+    known("--task", tasks, study.TASKS)
+    known("--rule", rules, study.RULES)
     place = folder / "costs"
     shape = (tasks or tuple(study.TASKS), rules or study.RULES, budgets or study.BUDGETS)
     grid = list(study.runs(str(place), *shape, steps, seeds, baseline_seeds))
@@ -69,7 +91,7 @@ def costs(
     table = study.rows(found)
     click.echo(study.text(table))
     if write:
-        store.keep(RESULTS / "costs.json", steps=steps, rows=table)
+        keep(place, "costs.json", table, steps=steps)
 
 
 @main.command()
@@ -87,6 +109,8 @@ def mujoco(
     """Masked MuJoCo."""
     from benchmarks.evidence import mujoco as study
 
+    known("--cell", cells, study.CELLS)
+    known("--learner", learners, study.LEARNERS)
     place = folder / "mujoco"
     grid = [
         study.Run(cell, learner, limit, seed, steps, str(place))
@@ -103,7 +127,7 @@ def mujoco(
     table = study.rows(found)
     click.echo(study.text(table))
     if write:
-        store.keep(RESULTS / "masked_mujoco.json", configuration=study.CONFIGURATION, rows=table)
+        keep(place, "masked_mujoco.json", table, configuration=study.CONFIGURATION)
 
 
 @main.command()
@@ -118,6 +142,8 @@ def popgym(
     """Three recall tasks of POPGym."""
     from benchmarks.evidence import popgym as study
 
+    known("--task", tasks, study.SIZES)
+    known("--learner", learners, study.LEARNERS)
     place = folder / "popgym"
     grid = [
         study.Run(task, learner, seed, steps, str(place))
@@ -132,7 +158,7 @@ def popgym(
     table = study.rows(found)
     click.echo(study.text(table))
     if write:
-        store.keep(RESULTS / "popgym.json", configuration=study.CONFIGURATION, rows=table)
+        keep(place, "popgym.json", table, configuration=study.CONFIGURATION)
 
 
 @main.command()
@@ -162,12 +188,14 @@ def speed(rounds: int, write: bool, compare: bool, with_jax: bool, hold: bool) -
 @click.option("--chart", type=click.Path(path_type=Path), help="Draw the picture of costs, as SVG or PNG.")
 def show(study: str, chart: Path | None) -> None:
     """Print the table of the results that are kept in benchmarks/results."""
+    if chart is not None and (study != "costs" or chart.suffix not in (".svg", ".png")):
+        raise click.BadParameter(f"{chart}: a picture of costs, .svg or .png", param_hint="--chart")
     kept = store.read(RESULTS / f"{'masked_mujoco' if study == 'mujoco' else study}.json")
     if kept is None:
         raise click.ClickException(f"no results of {study} are kept: run it with --write")
     module = importlib.import_module(f"benchmarks.evidence.{study}")
     click.echo(module.text(kept if study == "speed" else kept["rows"]))
-    if chart is not None and study == "costs":
+    if chart is not None:
         from benchmarks.evidence import picture
 
         picture.draw(chart, kept["rows"], module.TASKS)

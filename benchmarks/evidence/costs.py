@@ -2,7 +2,7 @@
 
 python -m benchmarks.evidence costs --jobs 2              # 300 000 steps, ten seeds, three of the baselines
 python -m benchmarks.evidence costs --steps 2000 --seeds 1 --task "MemoryChain 32"
-python -m benchmarks.evidence costs --write               # numbers and picture from the runs that exist
+python -m benchmarks.evidence costs --write               # the table from the runs that exist
 """
 
 from __future__ import annotations
@@ -136,24 +136,24 @@ def rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def text(table: list[dict[str, Any]]) -> str:
     """In Markdown: median of the seeds, with units and number of seeds, for each budget."""
-    lines = []
+    lines, budgets = [], sorted({row["budget"] for row in table})
     for name, task in TASKS.items():
         of = [row for row in table if row["task"] == name]
         if not of:
             continue
         better = "lower is better" if task.score == "error" else "higher is better"
         what = "error over the floor" if task.score == "error" else "return"
-        lines += [f"\n{name}: {what}, {better}\n", "| rule | " + " | ".join(f"{b:,}" for b in BUDGETS) + " | bytes |"]
-        lines.append("|---" * (len(BUDGETS) + 2) + "|")
+        lines += [f"\n{name}: {what}, {better}\n", "| rule | " + " | ".join(f"{b:,}" for b in budgets) + " | bytes |"]
+        lines.append("|---" * (len(budgets) + 2) + "|")
         for rule in RULES:
             mine = {row["budget"]: row for row in of if row["rule"] == rule}
             cells = [
                 f"{np.median(mine[b]['scores']):.2f} ({mine[b]['units']}, {len(mine[b]['scores'])})"
                 if b in mine
                 else "-"
-                for b in BUDGETS
+                for b in budgets
             ]
             if mine:
-                sizes = " / ".join(f"{mine[b]['nbytes']:,}" if b in mine else "-" for b in BUDGETS)
+                sizes = " / ".join(f"{mine[b]['nbytes']:,}" if b in mine else "-" for b in budgets)
                 lines.append(f"| {rule} | {' | '.join(cells)} | {sizes} |")
     return "\n".join(lines)
