@@ -80,6 +80,8 @@ def test_size_on_a_microcontroller(capfd: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"^  uno .* no: no floating-point unit, flash \d+ of 32768, RAM \d+ of 2048$", out, re.M)
     code, _, err = run(capfd, "size", "--board", "--no-calibrate", "--set", "learner.activation=relu")
     assert code != 0 and "learner.activation = relu: the firmware's learner has tanh" in err
+    code, _, err = run(capfd, "size", "--board", "--no-calibrate", "--set", "learner.actions=discrete")
+    assert code != 0 and "learner.actions = discrete: the firmware's learner has continuous" in err
 
 
 def test_help_imports_nothing_heavy() -> None:
