@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -44,6 +45,14 @@ def running(sketch: Path, bench: Path) -> Iterator[str]:
             chip.kill()
 
 
+def verdict(stage: dict[str, Any] | None, exit_code: int, steps: int, score: float) -> tuple[bool, str]:
+    """Whether a run has made all its steps and reached the score, and the line that reports it."""
+    made, reached = (0, None) if stage is None else (stage["steps"], stage["mean_return"])
+    good = exit_code == 0 and made >= steps and reached is not None and reached >= score
+    short = "" if made >= steps else f": ended early, of {steps}"
+    return good, f"{'pass' if good else 'FAIL'}  return {reached} after {made} steps{short}; goal {score:g}"
+
+
 @click.command()
 @click.option("--steps", default=20_000, show_default=True)
 @click.option("--seed", default=3, show_default=True)
@@ -61,9 +70,8 @@ def main(steps: int, seed: int, score: float) -> None:
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         print(done.stderr[-1500:])
         summary = json.loads((Path(folder) / "runs" / "motor" / "summary.json").read_text())
-    reached = summary["stages"]["realtime"]["mean_return"]
-    good = done.returncode == 0 and reached is not None and reached >= score
-    print(f"{'pass' if good else 'FAIL'}  return {reached} after {steps} steps, of {score:g}")
+    good, text = verdict(summary["stages"].get("realtime"), done.returncode, steps, score)
+    print(text)
     sys.exit(not good)
 
 

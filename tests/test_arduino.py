@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from qemu import Host
@@ -96,6 +97,28 @@ def test_the_host_drives_a_motor_on_an_emulated_uno(arduino: object) -> None:
             while seen.u != (0.0,):
                 seen = state_of(host)
             assert seen.state == protocol.DeviceState.DISARMED
+
+
+@pytest.mark.parametrize(
+    ("stage", "exit_code", "text"),
+    [
+        ({"steps": 20_000, "mean_return": -90.0}, 0, "pass  return -90.0 after 20000 steps; goal -400"),
+        ({"steps": 20_000, "mean_return": -500.0}, 0, "FAIL  return -500.0 after 20000 steps; goal -400"),
+        ({"steps": 20_000, "mean_return": -90.0}, 4, "FAIL  return -90.0 after 20000 steps; goal -400"),
+        (
+            {"steps": 7500, "mean_return": -90.0},
+            0,
+            "FAIL  return -90.0 after 7500 steps: ended early, of 20000; goal -400",
+        ),
+        (None, 1, "FAIL  return None after 0 steps: ended early, of 20000; goal -400"),
+    ],
+)
+def test_the_score_is_that_of_the_steps_that_were_made(
+    arduino: object, stage: dict[str, Any] | None, exit_code: int, text: str
+) -> None:
+    from benchmarks import arduino as bench
+
+    assert bench.verdict(stage, exit_code, 20_000, -400.0) == (text.startswith("pass"), text)
 
 
 def test_an_unknown_board_is_named(arduino: object, tmp_path: Path) -> None:
