@@ -175,6 +175,12 @@ def test_a_short_demo_fails_its_learning_and_nothing_else(tmp_path: Path, monkey
     assert load_config(folder / "config.toml").device.bus == str(folder / "arm.toml")
 
 
+def test_the_folder_of_the_demo_may_have_any_name() -> None:
+    bus = Path('a "b" \\c') / "arm.toml"
+    text = robot_text(bus, GAINS, mode="off", steps=1, seed=0)
+    assert parse_config(text, source="demo").device.bus == str(bus)
+
+
 def test_the_files_of_the_documentation_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "docs" / "servo_bus.md").read_text(encoding="utf-8")
     blocks = [textwrap.dedent(each) for each in re.findall(r"^ *```ini\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)]

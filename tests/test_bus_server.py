@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import bus_control
 import pytest
@@ -22,7 +24,7 @@ from toolchain import ROOT
 import rtu_edge as rtu
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge.device.bus_server import BusServer, Joint
-from rtu_edge.device.emulated_bus import EmulatedBus
+from rtu_edge.device.emulated_bus import EmulatedBus, VirtualServos
 from rtu_edge.device.schema import Safe
 from rtu_edge.loop.robot import Robot
 
@@ -218,6 +220,8 @@ def test_what_a_server_does_not_begin_with() -> None:
         (Joint("a", 1, -1.0, 1.0, 0.0, Safe.HOLD), "joints[0].slew_rad_s"),
         (Joint("a", 1, -1.0, 1.0, 1.0, Safe.DAMP), "must be one of HOLD, RAMP, OFF"),
         (Joint("a", 1, -1.0, 1.0, 1.0, Safe.RAMP, 1.5), "joints[0].safe_rad = 1.5: must be within -1.0 to 1.0"),
+        (Joint("a", 1, -1.0, 1.0, 1.0, Safe.HOLD, reverse="no"), "joints[0].reverse = 'no': expected True or False"),
+        (Joint("a", 1, -1.0, 1.0, 1.0, Safe.HOLD, target=None), "joints[0].target = None: expected amplitude, period"),
     ],
 )
 def test_an_invalid_joint_is_named(joint: Joint, message: str) -> None:
@@ -226,12 +230,29 @@ def test_an_invalid_joint_is_named(joint: Joint, message: str) -> None:
     assert message in str(caught.value)
 
 
+ONE = Joint("a", 1, -1.0, 1.0, 1.0, Safe.HOLD)
+
+
 def test_joints_are_different() -> None:
-    one = Joint("a", 1, -1.0, 1.0, 1.0, Safe.HOLD)
     with pytest.raises(ConfigError, match=r"joints\[1\].id = 1: joints\[0\] has the same id"):
-        BusServer("/dev/null", joints=[one, Joint("b", 1, -1.0, 1.0, 1.0, Safe.HOLD)])
+        BusServer("/dev/null", joints=[ONE, Joint("b", 1, -1.0, 1.0, 1.0, Safe.HOLD)])
     with pytest.raises(ConfigError, match="joints: 0 joints; must be 1 to 18"):
         BusServer("/dev/null")
+
+
+@pytest.mark.parametrize(
+    ("bus", "family", "joints", "message"),
+    [
+        (None, "feetech", [ONE], "bus = None: expected a path, an EmulatedBus or VirtualServos"),
+        (VirtualServos("nix"), "feetech", [ONE], "family = 'nix': expected one of"),
+        ("/dev/null", None, [ONE], "family = None: expected one of"),
+        ("/dev/null", "feetech", 5, "joints = 5: expected a sequence of Joint"),
+        ("/dev/null", "feetech", ["elbow"], r"joints = ['elbow']: expected a sequence of Joint"),
+    ],
+)
+def test_an_argument_of_another_type_is_named(bus: Any, family: Any, joints: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        BusServer(bus, family, joints)
 
 
 MODES = {"speed": {"feetech": 1, "dynamixel": 1}, "current": {"dynamixel": 0}}

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge._base.errors import CheckFailed
+from rtu_edge._base.strict import quoted
 from rtu_edge.config import Config, parse_config
 from rtu_edge.config.bus_file import BusFile, Family, JointSafe, JointTable, write_bus_file
 from rtu_edge.loop import LoopResult, StopReason
@@ -122,7 +123,7 @@ def robot_text(bus: Path, gains: Gains, *, mode: str, steps: int, seed: int, lea
         steps, seed: of the run.
         learner: further lines of `[learner]`.
     """
-    lines = ["[device]", f'bus = "{bus}"', "emulated = true", "", "[loop]", 'clock = "lockstep"']
+    lines = ["[device]", f"bus = {quoted(str(bus))}", "emulated = true", "", "[loop]", 'clock = "lockstep"']
     lines += ["", "[supervisor]", f'mode = "{mode}"']
     if mode == "residual":
         lines.append(f"residual = {{ {', '.join(f'{name} = {RESIDUAL}' for name in JOINTS)} }}")

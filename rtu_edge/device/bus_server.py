@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge._base.files import PACKAGE
-from rtu_edge._base.validation import check_choice, check_int, check_number, check_texts
+from rtu_edge._base.validation import check_bool, check_choice, check_int, check_number, check_texts
 from rtu_edge.device import child
 from rtu_edge.device.emulated_bus import EmulatedBus, VirtualServos
 from rtu_edge.device.ports import DEFAULT_BAUD, open_port
 from rtu_edge.device.schema import Safe
 from rtu_edge.device.servo_bus import ServoBus
+from rtu_edge.device.servo_registers import FAMILIES
 
 __all__ = ["BusServer", "Joint", "check_joint_name", "check_joints", "check_observe"]
 
@@ -84,6 +85,7 @@ class Joint:
             raise ConfigError(f"{who}.max_rad = {self.max_rad}: must be above min_rad, {self.min_rad}")
         check_number(f"{who}.slew_rad_s", self.slew_rad_s, 1e-3, 100.0)
         check_number(f"{who}.zero_rad", self.zero_rad, -600.0, 600.0)
+        check_bool(f"{who}.reverse", self.reverse)
         self._check_target(who)
         if goal != "position":
             check_number(f"{who}.goal_max", self.goal_max, 0.0, 1.0 if goal == "torque" else 1000.0, open_low=True)
@@ -99,6 +101,8 @@ class Joint:
             )
 
     def _check_target(self, who: str) -> None:
+        if not isinstance(self.target, Sequence):
+            raise ConfigError(f"{who}.target = {self.target!r}: expected amplitude, period and phase of waves")
         if len(self.target) % 3 or len(self.target) > 3 * WAVES_MAX:
             raise ConfigError(
                 f"{who}.target: {len(self.target)} numbers; must be amplitude, period and phase of at most {WAVES_MAX}"
@@ -159,7 +163,10 @@ class BusServer(Closing):
     ) -> None:
         family = bus.family if isinstance(bus, (EmulatedBus, VirtualServos)) else family
         check_number("period_s", period_s, 0.001, 1.0)
+        check_choice("family", family, FAMILIES)
         check_choice("goal", goal, GOALS)
+        if not isinstance(bus, (str, os.PathLike, EmulatedBus, VirtualServos)):
+            raise ConfigError(f"bus = {bus!r}: expected a path, an EmulatedBus or VirtualServos")
         check_joints(joints, goal)
         check_observe(observe)
         options = {
@@ -249,6 +256,8 @@ def check_joints(joints: Sequence[Joint], goal: str = "position", table: str = "
     Raises:
         ConfigError: none or more than 18, an invalid one, or two with one id or name.
     """
+    if not _are_joints(joints):
+        raise ConfigError(f"{table or 'joints'} = {joints!r}: expected a sequence of Joint")
     if not 1 <= len(joints) <= JOINTS_MAX:
         raise ConfigError(f"{table or 'joints'}: {len(joints)} joints; must be 1 to {JOINTS_MAX}")
     named = [f"{table}.{joint.name}" if table else f"joints[{at}]" for at, joint in enumerate(joints)]
@@ -261,6 +270,10 @@ def check_joints(joints: Sequence[Joint], goal: str = "position", table: str = "
             if value in seen:
                 raise ConfigError(f"{who}.{what} = {value}: {seen[value]} has the same {what}")
             seen[value] = who
+
+
+def _are_joints(value: object) -> bool:
+    return isinstance(value, Sequence) and all(isinstance(one, Joint) for one in value)
 
 
 def check_observe(observe: Sequence[str]) -> None:
