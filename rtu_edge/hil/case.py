@@ -18,7 +18,7 @@ from rtu_edge.device import protocol
 from rtu_edge.device.protocol import DeviceState
 from rtu_edge.hil import measure
 from rtu_edge.hil.abort import Abort, RealRules
-from rtu_edge.hil.attempts import DISTURBED_S, try_again
+from rtu_edge.hil.attempts import DISTURBED_S, LATE_S, HostWatch, try_again
 from rtu_edge.hil.bridge import FaultBridge, Injection
 from rtu_edge.hil.evaluation import check_error, evaluate
 from rtu_edge.hil.faults import Controller, Fault, Response, Second
@@ -35,7 +35,7 @@ __all__ = ["Result", "run_case"]
 
 _LOOK_S = 0.003
 _DRIVING = 5  # accepted commands before a host counts as driving
-_SILENCE_MS, _MARGIN_MS = 1000.0, 500.0  # lockstep: TL_SILENCE_US_DEFAULT, and for a busy host, whose clock measures it
+_SILENCE_MS, _MARGIN_MS, _BUSY_MARGIN_MS = 1000.0, 100.0, 500.0  # lockstep: TL_SILENCE_US_DEFAULT, by the host's clock
 
 
 def run_case(
@@ -65,22 +65,20 @@ def run_case(
     """
     begin_s = time.monotonic()
     result = Result(name=fault.title, kind=fault.kind, target="", expected=fault.expect.value)
-    disturbed = False
     for attempt in itertools.count(1):
         case = _Case(suite, fault, suite.seed if seed is None else seed, (abort or Abort()) if armed else None)
-        try:
-            with make() as target:
-                result = case.run(target)
-        except (DeviceError, ConfigError, OSError) as error:
-            result = case.result
-            result.why = [str(error)]
-            case.unclear = True
+        with case.host:
+            try:
+                with make() as target:
+                    result = case.run(target)
+            except (DeviceError, ConfigError, OSError) as error:
+                result = case.result
+                result.why, case.refused = [str(error)], isinstance(error, ConfigError)
         result.attempts = attempt
         passed = result.passed or bool(result.skipped)
-        disturbed = case.disturbed or (disturbed and case.unclear)
-        if passed or not try_again(attempt, disturbed=disturbed, unclear=case.unclear, armed=armed):
+        if passed or not try_again(attempt, disturbed=case.disturbed, armed=armed):
             break
-    if not passed and disturbed:
+    if not passed and case.disturbed:
         result.why.append(f"no verdict: this host was disturbed in each of {attempt} attempts")
     result.seconds = round(time.monotonic() - begin_s, 3)
     if logs is not None and not passed and case.trace is not None:
@@ -98,7 +96,7 @@ class _Case:
         self.fault = fault
         self.seed = seed
         self.armed = abort is not None
-        self.disturbed = self.unclear = False
+        self.refused = self.late = False  # late: a period was, by the device's report or by its arrival
         self.trace: Trace | None = None
         self.seen = Seen()
         self.second: FaultBridge | None = None
@@ -112,6 +110,13 @@ class _Case:
         plain = {key: value for key, value in msgspec.to_builtins(fault).items() if key in own and value is not None}
         self.result = Result(name=fault.title, kind=fault.kind, target="", expected=fault.expect.value, settings=plain)
         self.rules = RealRules(abort, suite, self.result)
+        self.host = HostWatch()
+
+    @property
+    def disturbed(self) -> bool:
+        """The host gave no processor when it was due; a late period alone is no evidence, a refusal needs none."""
+        late = self.seen.overslept_s > DISTURBED_S or self.host.longest_s > (LATE_S if self.late else DISTURBED_S)
+        return late and not self.refused
 
     def run(self, target: Target) -> Result:
         result = self.result
@@ -198,7 +203,7 @@ class _Case:
 
     def _wait_driving(self, bridge: FaultBridge, host: ThreadHost | ProcessHost, timeout_s: float) -> None:
         """Wait until the device has accepted some commands of a session."""
-        since_s = woke_s = time.monotonic()
+        since_s = time.monotonic()
         while time.monotonic() - since_s < timeout_s:
             self.rules.check(bridge)
             accepted = {s.last_cmd_seq for _, s in bridge.trace.states(since_s) if s.state == DeviceState.ARMED}
@@ -208,8 +213,6 @@ class _Case:
             if not status.running and (status.reason or self.process):
                 raise DeviceError(f"the host did not begin to drive: {host.stop().message}")
             time.sleep(0.01)
-            slept_s, woke_s = woke_s, time.monotonic()
-            self.disturbed = self.disturbed or woke_s - slept_s > DISTURBED_S + 0.01
         raise DeviceError(f"the host does not drive after {timeout_s:g} s")
 
     def _inject(self, bridge: FaultBridge, host: ThreadHost | ProcessHost, whole: Injection | None) -> None:
@@ -292,7 +295,6 @@ class _Case:
         result.timeline = measure.timeline(bridge.trace, self.seen.fault_s or bridge.trace.begin_s)
         if self.fault.expect is not Response.REFUSES:
             result.why.append(f"the host did not drive: {error}")
-            self.unclear = True
         elif armed:
             result.why.append("the device was armed nevertheless")
         if self.fault.whole and not result.acted:
@@ -343,13 +345,11 @@ class _Case:
             result.why.append(f"the device's {broken}")
         result.fault_ms = round((seen.ended_s - seen.fault_s) * 1e3, 2)
         result.timeline = measure.timeline(trace, seen.fault_s)
-        restarted = safe is not None and safe.restarted
-        skipped = after["skipped"] > (0 if fault.kind != "freeze" else 10**9)
-        self.disturbed = self.disturbed or seen.overslept_s > DISTURBED_S or (skipped and not restarted)
+        self.late = after["skipped"] > 0 and fault.kind != "freeze" and not (safe is not None and safe.restarted)
         if not lockstep and fault.acts_on != "device":  # a device or bridge that was itself delayed
             device_s, here_s = measure.largest_gaps(trace)
             period_s = hello.period_s
-            self.disturbed = self.disturbed or device_s > 1.4 * period_s or here_s > 3.0 * period_s
+            self.late = self.late or device_s > 1.4 * period_s or here_s > 3.0 * period_s
 
     def _measure_safe(
         self, safe: measure.SafeEntry, hello: protocol.Hello, after: dict[str, int], lockstep: bool
@@ -358,7 +358,7 @@ class _Case:
         ttl_ms = self.suite.config.loop.ttl_ms or max(3 * hello.period_us / 1e3, 20.0)
         limit = min(ttl_ms, hello.ttl_max_ms) + hello.period_us / 1e3
         if lockstep:
-            limit = _SILENCE_MS + hello.period_us / 1e3 + _MARGIN_MS
+            limit = _SILENCE_MS + hello.period_us / 1e3 + (_BUSY_MARGIN_MS if self.disturbed else _MARGIN_MS)
             result.safe_ms = round((safe.at.at_s - seen.fault_s) * 1e3, 2)
         elif safe.after_us is not None:
             result.safe_ms = round(safe.after_us / 1e3, 3)
