@@ -195,6 +195,11 @@ def test_more_passes_explain_more_and_rows_of_others_are_not_imitated() -> None:
         ({"rewards": np.zeros(7)}, r"rewards has shape \(7,\), expected \(120\)"),
         ({"terminated": np.full(120, 2)}, "terminated: expected 120 values True or False"),
         ({"demonstrated": np.zeros(120, bool)}, "demonstrated: no row"),
+        ({"demonstrated": np.arange(120) == 119}, "demonstrated: no row"),
+        ({"observations": [[0.0], [0.0, 1.0]]}, "observations: setting an array element"),
+        ({"observations": np.full((120, 2), "a", object)}, "observations: expected real numbers"),
+        ({"observations": np.full((120, 2), 1e39)}, r"observations\[0\] is not finite in float32"),
+        ({"rewards": np.full(120, 1e39)}, r"rewards\[0\] is not finite in float32"),
         ({"sigma": 0.001}, r"sigma = 0.001: expected 1 number from 0.0101\d* to 1000"),
         ({"passes": 0}, "passes = 0: expected an integer from 1"),
         ({"step_size": 0.0}, "step_size = 0.0: expected a number above 0"),
@@ -207,6 +212,15 @@ def test_a_wrong_argument_is_named_and_changes_nothing(change: dict[str, Any], w
     with pytest.raises(ConfigError, match=words):
         agent.clone(**{**sine(), **change})
     assert agent.state_hash() == before
+
+
+@pytest.mark.filterwarnings("error")
+def test_sigma_up_to_the_end_of_its_range_is_what_exploration_starts_with() -> None:
+    agent = rtu.StreamAC(2, 1, units=4, hidden=4, sigma_floor=0.01)
+    for sigma in (0.0102, 0.5, 1000.0):
+        agent.clone(**sine(), sigma=sigma, passes=1)
+        bias = agent.parameters["actor.head.bias"][1:].astype(np.float64)
+        assert np.logaddexp(bias, 0.0) + 0.01 == pytest.approx(sigma, rel=1e-5)
 
 
 # ---------------------------------------------------------------- logs of runs, and the command

@@ -158,6 +158,7 @@ def test_a_policy_of_any_number_of_robots_runs_step_by_step(tmp_path):
         ({"opset": 1000}, "opset"),
         ({"weights": "int4"}, "weights: 'int4' is not one of float32, int8"),
         ({"limits": [(0.0, 1.0)]}, "limits: 1 pairs for 2 actions"),
+        ({"limits": (0.0, 1.0)}, r"limits = \(0.0, 1.0\): expected a pair of lowest and highest for each actuator"),
         ({"limits": [(0.0, 1.0), (1.0, 1.0)]}, r"limits: entry 1 is \(1.0, 1.0\)"),
         ({"limits": [(0.0, 1.0), (0.0, np.inf)]}, "limits: entry 1"),
         ({"limits": [(0.0, 1.0), (-1e300, 1e300)]}, "limits: entry 1"),

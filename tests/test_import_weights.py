@@ -65,6 +65,7 @@ def test_the_documented_layout_is_that_of_the_cell() -> None:
         ({"actor.head.bias": [1.0]}, r"actor.head.bias: expected shape \(2,\), got \(1,\)"),
         ({"actor.head.bias": [1.0, np.inf]}, "actor.head.bias: expected finite numbers"),
         ({"actor.head.bias": ["a", "b"]}, "actor.head.bias: expected real numbers"),
+        ({"actor.head.bias": [[1.0], [1.0, 2.0]]}, "actor.head.bias: setting an array element"),
         ({}, "body.cell.nu_log: missing; strict=True"),
     ],
     ids=str,
@@ -84,6 +85,8 @@ def test_wrong_weights_are_named_and_change_nothing(change: dict[str, Any], word
         ({"mean": [0.0]}, r"mean: expected shape \(2,\)"),
         ({"variance": [1.0, -1.0]}, "variance = -1: expected 0 or more"),
         ({"variance": [1.0, np.nan]}, "variance: expected finite numbers"),
+        ({"variance": [1.0, 1e37]}, "variance: too large for float32 with count = 100"),
+        ({"mean": [0.0, 1e39]}, "mean: too large for float32"),
         ({"scale": [9.0, 1.0]}, "scale: expected from 0 to"),
         ({"deviation": [1.0, 1.0]}, "deviation: unknown"),
     ],
@@ -97,6 +100,21 @@ def test_wrong_statistics_are_named_and_change_nothing(change: dict[str, Any], w
     with pytest.raises(ConfigError, match="count: missing"):
         agent.load_normalizer({"mean": [0.0, 1.0], "variance": [1.0, 4.0]})
     assert agent.state_hash() == before
+
+
+def test_what_is_no_mapping_is_named_and_changes_nothing() -> None:
+    agent: Any = rtu.StreamAC(2, 1, units=4, hidden=4)
+    before = agent.state_hash()
+    for load in (agent.load_parameters, agent.load_normalizer):
+        with pytest.raises(ConfigError, match="such as a dict, got list"):
+            load([1.0])
+    assert agent.state_hash() == before
+
+
+@pytest.mark.parametrize("form", [{"sequence": True}, {"batch": 2}], ids=str)
+def test_a_learner_is_not_exported_in_a_form_that_cannot_be_imported(form: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="learner = True: import_onnx"):
+        export_onnx(rtu.StreamAC(2, 1, units=4, hidden=4), tmp_path / "policy.onnx", learner=True, **form)
 
 
 def test_statistics_without_scale_are_of_channels_that_moved_from_the_first_sample() -> None:

@@ -161,6 +161,12 @@ def test_a_bad_address_is_named(text: str) -> None:
     assert host_and_port("[::1]:9870", "") == ("::1", 9870)
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 70])
+def test_what_is_no_name_of_a_host_is_named(host: str) -> None:
+    with pytest.raises(ConfigError, match=f"--plotjuggler {host}: no name of a host"):
+        PlotJuggler(host, 9870)
+
+
 # ---------------------------------------------------------------- Prometheus
 
 

@@ -173,13 +173,18 @@ def check_sections(
     """Arrays to be stored under names of `known`: every name, shape and value is checked before anything is stored."""
     import numpy as np
 
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"expected arrays by name, such as a dict, got {type(given).__name__}")
     checked = {}
     for name, value in given.items():
         if name not in known:
             raise ConfigError(f"{name}: unknown parameter; expected one of {', '.join(known)}")
         if isinstance(value, np.ma.MaskedArray):
             raise ConfigError(f"{name}: expected real numbers, got a masked array; give one without a mask")
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except (TypeError, ValueError, RuntimeError) as error:  # rows of different lengths, a tensor with a gradient
+            raise ConfigError(f"{name}: {error}") from None
         like = known[name]
         if array.dtype.kind not in "fiub":
             raise ConfigError(f"{name}: expected real numbers, got dtype {array.dtype}")

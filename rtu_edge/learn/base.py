@@ -140,6 +140,8 @@ class Learner:
             ValueError: an unknown or missing key, a wrong shape, a value out of range; nothing has changed.
         """
         name, present = self._normalizer_name, self.normalizer
+        if not isinstance(normalizer, Mapping):
+            raise ConfigError(f"normalizer: expected a mapping, such as a dict, got {type(normalizer).__name__}")
         if missing := [key for key in ("mean", "variance", "count") if key not in normalizer]:
             raise ConfigError(f"{missing[0]}: missing; expected mean, variance, count")
         rows = check_sections({k: v for k, v in normalizer.items() if k != "count"}, _without(present, "count"))
@@ -151,7 +153,12 @@ class Learner:
         if not ((share >= 0.0) & (share <= 1.0 + 1e-6)).all():
             raise ConfigError("scale: expected from 0 to 1 / sqrt(variance + 1e-8)")
         moved = np.minimum(np.round(share * (count - 1)), count - 1)
-        for leaf, value in (("mean", rows["mean"]), ("m2", rows["variance"] * np.maximum(moved, 1.0))):
+        with np.errstate(over="ignore"):
+            sums = {"mean": rows["mean"], "m2": rows["variance"] * np.maximum(moved, 1.0)}
+        for key, value in zip(("mean", "variance"), sums.values(), strict=True):
+            if not (np.abs(value) <= np.finfo(self.dtype).max).all():
+                raise ConfigError(f"{key}: too large for {np.dtype(self.dtype).name} with count = {count}")
+        for leaf, value in sums.items():
             high = value.astype(self.dtype)
             self._core.set(f"{name}.{leaf}", high)
             self._core.set(f"{name}.{leaf}_low", (value - high.astype(np.float64)).astype(self.dtype))

@@ -309,9 +309,10 @@ class _Cloning:
         for network, _, _ in self.networks:
             new |= network.weights(agent)
         if not self.discrete:
-            # sigma = softplus(s) + sigma_floor, with s of the bias alone
+            # sigma = softplus(s) + sigma_floor, with s of the bias alone: s = log(exp(x) - 1) = x + log(1 - exp(-x))
+            x = sigma - self.config["sigma_floor"]
             new["actor.head.weight"][self.width :] = 0.0
-            new["actor.head.bias"][self.width :] = np.log(np.expm1(sigma - self.config["sigma_floor"]))
+            new["actor.head.bias"][self.width :] = x + np.log(-np.expm1(-x))
         agent.load_parameters(new)
         for name in _statistics(agent):
             agent.core.set(name, self.watcher.core.get(name))

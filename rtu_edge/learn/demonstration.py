@@ -66,7 +66,8 @@ def demonstration(
         ConfigError: a shape, a value that is not finite, or an action out of range; the message names it.
     """
     config = agent.config
-    x = _numbers("observations", observations, (None, config["observation_size"]))
+    kind = agent.dtype
+    x = _numbers("observations", observations, (None, config["observation_size"]), kind)
     k = len(x)
     if k < 2:
         raise ConfigError(f"observations has {counted(k, 'row')}; expected 2 or more")
@@ -79,9 +80,9 @@ def demonstration(
         )
     ]
     discrete = config["n_actions"] is not None
-    u = _numbers("actions", actions, (k,) if discrete else (k, config["action_size"]))
+    u = _numbers("actions", actions, (k,) if discrete else (k, config["action_size"]), kind)
     low, high = (0, config["n_actions"] - 1) if discrete else (-1.0, 1.0)
-    used = ~(flags[0] | flags[1]) & flags[2]
+    used = ~(flags[0] | flags[1]) & flags[2] & (np.arange(k) < k - 1)
     wrong = used & ~((u >= low) & (u <= high) & (not discrete or u == np.round(u))).reshape(k, -1).all(axis=1)
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -89,7 +90,7 @@ def demonstration(
         raise ConfigError(f"actions[{row}] = {actions_text(u[row])}: expected {numbers} from {low} to {high}")
     if not used.any():
         raise ConfigError("demonstrated: no row with an action to learn")
-    return Demonstration(x, u, _numbers("rewards", rewards, (k,)), *flags)
+    return Demonstration(x, u, _numbers("rewards", rewards, (k,), kind), *flags)
 
 
 def actions_text(row: Array) -> str:
@@ -97,22 +98,35 @@ def actions_text(row: Array) -> str:
     return ", ".join(f"{value:g}" for value in np.atleast_1d(row))
 
 
-def _numbers(name: str, value: npt.ArrayLike, shape: tuple[int | None, ...]) -> Float:
-    given = np.asarray(value)
+def _array(name: str, value: npt.ArrayLike) -> Array:
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError) as error:  # such as rows of different lengths
+        raise ConfigError(f"{name}: {error}") from None
+
+
+def _numbers(name: str, value: npt.ArrayLike, shape: tuple[int | None, ...], kind: Any) -> Float:
+    """kind: the agent's dtype, in which they have to be finite."""
+    given = _array(name, value)
     if given.dtype.kind not in NUMBERS or isinstance(value, np.ma.MaskedArray):
         raise ConfigError(f"{name}: expected real numbers, got dtype {given.dtype}")
     if given.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape, given.shape, strict=True)):
         wanted = ", ".join("k" if n is None else str(n) for n in shape)
         raise ConfigError(f"{name} has shape {given.shape}, expected ({wanted})")
-    found = given.astype(np.float64)
-    if not np.isfinite(found).all():
-        row = int(np.argmin(np.isfinite(found).reshape(len(found), -1).all(axis=1)))
-        raise ConfigError(f"{name}[{row}] is not finite")
+    try:
+        found = given.astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as error:  # of objects
+        raise ConfigError(f"{name}: expected real numbers: {error}") from None
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(found.astype(kind))
+    if not finite.all():
+        row = int(np.argmin(finite.reshape(len(found), -1).all(axis=1)))
+        raise ConfigError(f"{name}[{row}] is not finite in {np.dtype(kind).name}")
     return found
 
 
 def _flags(name: str, value: npt.ArrayLike, k: int) -> Array:
-    given = np.asarray(value)
+    given = _array(name, value)
     if given.shape != (k,) or given.dtype.kind not in "bui" or not np.isin(given, (0, 1)).all():
         raise ConfigError(f"{name}: expected {k} values True or False, got shape {given.shape}, dtype {given.dtype}")
     return given.astype(bool)

@@ -68,6 +68,8 @@ class PlotJuggler:
             family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
             self._socket = socket.socket(family, kind, protocol)
             self._socket.connect(address)  # to be told that the port is closed
+        except UnicodeError:  # of the name's encoding
+            raise ConfigError(f"--plotjuggler {host}: no name of a host") from None
         except OSError as error:
             raise ConfigError(f"--plotjuggler {host}: {cause_of(error)}") from None
         self._socket.setblocking(False)

@@ -40,11 +40,15 @@ def checked_form(
     check_int("opset", opset, OPSET, newest)
     if weights not in WEIGHTS:
         raise ValueError(f"weights: {weights!r} is not one of {', '.join(WEIGHTS)}")
-    pairs = [tuple(float(end) for end in pair) for pair in limits]
+    try:
+        pairs = [tuple(float(end) for end in pair) for pair in limits]
+    except (TypeError, ValueError):
+        raise ValueError(f"limits = {limits!r}: expected a pair of lowest and highest for each actuator") from None
     for i, pair in enumerate(pairs):
         with np.errstate(over="ignore"):
             ends = np.array(pair if len(pair) == 2 else (0.0, np.inf), dtype=np.float32)
-        if not np.isfinite(ends).all() or not 0.0 < ends[1] - ends[0] < np.inf:
+            wide = ends[1] - ends[0]
+        if not np.isfinite(ends).all() or not 0.0 < wide < np.inf:
             raise ValueError(
                 f"limits: entry {i} is {pair}; expected two numbers of single precision, the lower one first"
             )
@@ -54,7 +58,6 @@ def checked_form(
 def int8_of(matrix: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[Any]]:
     """A matrix (in, out) as integers in [-127, 127], (in, out), and a scale per column, (out): matrix = integers scale
     to half a scale."""
-    scale = np.abs(matrix).max(axis=0, initial=0.0) / 127.0
+    scale = (np.abs(matrix).max(axis=0, initial=0.0) / 127.0).astype(np.float32)  # as the graph multiplies it
     scale[scale == 0.0] = 1.0
-    scale = scale.astype(np.float32)  # as the graph multiplies it
     return np.clip(np.rint(matrix / scale.astype(np.float64)), -127, 127), scale

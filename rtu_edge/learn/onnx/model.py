@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rtu_edge._base import files
+from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.packages import need
 from rtu_edge._base.validation import check_bool, check_number, check_texts
 from rtu_edge._base.version import __version__
@@ -128,6 +129,8 @@ def build(
     period = None if dt_s is None else check_number("dt_s", dt_s, 0.0, 1e6, open_low=True)
     metadata = _metadata(agent, shape, form, period, observations, actions)
     if check_bool("learner", learner):
+        if form.sequence or form.batch not in (1, None):
+            raise ConfigError("learner = True: import_onnx() reads files of steps with batch = 1 or None only")
         metadata[KEY] = checkpoint_text(agent)
     inputs, outputs = _values(onnx, shape, form)
     step = helper.make_graph(graph.nodes, "policy", inputs, outputs, initializer=graph.constants)
@@ -192,7 +195,7 @@ def export_onnx(
         limits: (lowest, highest) of each actuator in its unit; the file then has the output "command", (batch,
             actuators), in these units and within them. Discrete actions: evenly spaced levels.
         learner: the file also holds the agent's checkpoint, so that import_onnx() can learn on; some five times
-            as many bytes.
+            as many bytes. With sequence=False, and batch 1 or None.
 
     Raises:
         ValueError: the agent has no policy, the descriptions are too many or too few, or an argument is out of range.
