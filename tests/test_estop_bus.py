@@ -76,3 +76,14 @@ def test_a_row_of_the_table(row: tuple[str, str, str], monkeypatch: pytest.Monke
         assert bus.register(1, "TORQUE") == 0  # its safe behaviour is off
         if driver == "script":
             assert ended is not None and ended.wait(10) != 0  # the script has ended by the stop
+
+
+def test_a_bus_file_with_an_error_elsewhere_still_names_the_port(tmp_path: Path) -> None:
+    (tmp_path / "bus.toml").write_text('port = "/dev/ttyUSB7"\nbaud = 500000\nfamily = "none"\njoint = 3\n')
+    (tmp_path / "robot.toml").write_text(f'[device]\nbus = "{tmp_path}/bus.toml"\n')
+    code = (
+        "import sys\nfrom rtu_edge.cli.target import bus_of\nprint(bus_of(sys.argv[1]))\n"
+        "assert 'rtu_edge.config.bus_file' not in sys.modules"  # a stop waits for no server of a bus
+    )
+    given = subprocess.run([sys.executable, "-c", code, f"{tmp_path}/robot.toml"], capture_output=True, text=True)
+    assert given.returncode == 0 and given.stdout == "('/dev/ttyUSB7', 500000)\n", given.stderr

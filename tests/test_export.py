@@ -346,7 +346,9 @@ def test_onnxruntime_is_imported_in_one_place():
     folders = [package, *(root / name for name in ("benchmarks", "examples", "tools") if (root / name).is_dir())]
     wanted = re.compile(r"^\s*(import|from) +(onnx|onnxruntime)\b|import_module\(.onnx", re.MULTILINE)
     found = [path for folder in folders for path in folder.rglob("*.py") if wanted.search(path.read_text("utf-8"))]
-    assert found == []
+    # Runs in environments of other packages, where sending is turned off from outside.
+    assert [path.relative_to(root) for path in found] == [Path("benchmarks/onnx_worker.py")]
+    assert '"ORT_DISABLE_TELEMETRY": "1"' in (root / "benchmarks/onnx_matrix.py").read_text("utf-8")
 
 
 @pytest.mark.parametrize("agent", [None, 3, "agent.rtu", rtu_edge.LinearRTU(2, 4), rtu_edge.TDPredictor(2, units=4)])

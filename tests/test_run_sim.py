@@ -39,7 +39,9 @@ def test_a_simulated_run_uses_no_heap(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("clock", ["lockstep", "device"])
 def test_a_run_without_a_log_has_its_summary_and_report(tmp_path: Path, clock: str) -> None:
+    # A long time to live, so that a busy test host ends no session.
     options = ("--set", "log.mcap=false", "--set", f'loop.clock="{clock}"', "--set", "learner.units=8")
+    options += ("--set", "loop.ttl_ms=2000")
     code, said = rtu_edge("run", "--sim", "--steps", "150", *options, cwd=tmp_path)
     assert code == 0, said
     folder = RunFolder(tmp_path / "runs" / "sim")

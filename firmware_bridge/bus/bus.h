@@ -8,6 +8,8 @@
  *   - After a time-out the bus settles for as long as the deadline was, so that a late answer meets no later question.
  *   - Answers that have come are kept, whatever is missing.
  *   - An alarm is a field next to the value. A servo without a value never gets a number.
+ *   - The host sleeps once for all answers, until shortly before the last one can be whole, and then looks until
+ *     shortly after: woken by each answer, it would be late by one wake-up per servo.
  *
  * A tl_bus is used by one thread at a time; there is no state outside it, no heap and no clock of its own. */
 #pragma once
@@ -28,6 +30,7 @@ typedef struct {
     ptrdiff_t (*write)(void *self, const uint8_t *bytes, size_t n); /* bytes accepted, possibly 0; -1: gone */
     int (*wait)(void *self, uint64_t until_us, bool for_write);     /* 1 ready, 0 time is up, -1 gone */
     uint64_t (*now_us)(void *self);
+    void (*sleep)(void *self, uint64_t until_us); /* may be NULL: wait() alone is used */
 } tl_bus_wire;
 
 typedef enum {
@@ -78,6 +81,7 @@ typedef struct {
     bool quiet_writes;        /* servos do not answer writes (status return level below 2; Feetech: 0) */
     uint64_t settled_us;      /* no question before this time */
     uint64_t sent_us;         /* when the last byte sent has left, by the baud rate */
+    uint64_t due_us;          /* when the last answer can be whole, by the baud rate */
     tl_bus_counters counters;
     size_t n;
     uint8_t in[2 * TL_BUS_WIRE_MAX];

@@ -5,7 +5,7 @@
 #include "firmware_bridge/bus/dynamixel.h"
 #include "firmware_bridge/bus/feetech.h"
 
-enum { DYNAMIXEL_STATUS = 11, FEETECH_STATUS = 6, FAST_HEAD = 8, FAST_BLOCK = 4 };
+enum { DYNAMIXEL_STATUS = 11, FEETECH_STATUS = 6, FAST_HEAD = 8, FAST_BLOCK = 4, AWAKE_US = 200 };
 
 uint64_t tl_bus_wire_us(const tl_bus *bus, size_t bytes) {
     return ((uint64_t)bytes * 10u * 1000000u + bus->baud - 1) / bus->baud; /* start, 8 bits, stop */
@@ -48,7 +48,7 @@ static void remove_bytes(tl_bus *bus, size_t n) {
     memmove(bus->in, bus->in + n, bus->n);
 }
 
-/* Bytes of the answers. */
+/* Bytes of the answers, without stuffing. */
 static size_t expected(const tl_bus *bus, tl_answer_kind kind, tl_bus_servo *const *servos, size_t count) {
     const bool is_dynamixel = bus->family->protocol == TL_BUS_DYNAMIXEL;
     size_t n = kind == TL_ANSWER_FAST ? FAST_HEAD : 0;
@@ -56,8 +56,13 @@ static size_t expected(const tl_bus *bus, tl_answer_kind kind, tl_bus_servo *con
         const size_t fixed = kind == TL_ANSWER_FAST ? FAST_BLOCK : is_dynamixel ? DYNAMIXEL_STATUS : FEETECH_STATUS;
         n += fixed + servos[i]->size;
     }
-    /* Stuffing: at most one byte for three. */
-    return is_dynamixel && kind == TL_ANSWER_EACH ? n + (n - DYNAMIXEL_STATUS * count) / 3 : n;
+    return n;
+}
+
+/* Bytes that stuffing may add to answers of n bytes: at most one for three. */
+static size_t stuffing(const tl_bus *bus, tl_answer_kind kind, size_t n, size_t count) {
+    const bool is_stuffed = bus->family->protocol == TL_BUS_DYNAMIXEL && kind == TL_ANSWER_EACH;
+    return is_stuffed ? (n - DYNAMIXEL_STATUS * count) / 3 : 0;
 }
 
 /* Gives a packet to the servo that was asked for it. False: there is none. */
@@ -125,6 +130,17 @@ static bool parse(tl_bus *bus, bool last, tl_answer_kind kind, tl_bus_servo *con
     }
 }
 
+/* Waits for bytes, or the deadline. Returns as wire.wait() does; while awake, 1 without looking. */
+static int wait_for_bytes(tl_bus *bus, uint64_t deadline_us) {
+    if (bus->wire.sleep != NULL) {
+        const uint64_t now_us = bus->wire.now_us(bus->wire.self);
+        const bool is_early = now_us + AWAKE_US < bus->due_us;
+        if (is_early) bus->wire.sleep(bus->wire.self, bus->due_us - AWAKE_US);
+        if (is_early || (now_us < bus->due_us + AWAKE_US && now_us < deadline_us)) return 1;
+    }
+    return bus->wire.wait(bus->wire.self, deadline_us, false);
+}
+
 /* Reads until n bytes are there, or the deadline. */
 static tl_bus_status fill(tl_bus *bus, size_t n, uint64_t deadline_us) {
     for (;;) {
@@ -133,7 +149,7 @@ static tl_bus_status fill(tl_bus *bus, size_t n, uint64_t deadline_us) {
         bus->n += (size_t)got;
         if (bus->n >= n) return TL_BUS_OK;
         if (got > 0) continue;
-        const int ready = bus->wire.wait(bus->wire.self, deadline_us, false);
+        const int ready = wait_for_bytes(bus, deadline_us);
         if (ready < 0) return TL_BUS_GONE;
         if (ready == 0) return TL_BUS_SILENT;
     }
@@ -191,8 +207,11 @@ tl_bus_status tl_bus_exchange(tl_bus *bus, size_t n, tl_answer_kind kind, tl_bus
     const uint64_t now_us = bus->wire.now_us(bus->wire.self);
     const uint64_t begin_us = now_us > bus->sent_us ? now_us : bus->sent_us;
     const size_t answers = kind == TL_ANSWER_FAST && count != 0 ? 1 : count;
-    uint64_t deadline_us = begin_us + bus->latency_us + answers * bus->return_delay_us;
-    deadline_us += tl_bus_wire_us(bus, n + expected(bus, kind, servos, count));
+    const size_t bytes = n + expected(bus, kind, servos, count);
+    const size_t most = bytes + stuffing(bus, kind, bytes - n, count);
+    bus->due_us = begin_us + tl_bus_wire_us(bus, bytes);
+    const uint64_t deadline_us =
+        begin_us + bus->latency_us + answers * bus->return_delay_us + tl_bus_wire_us(bus, most);
     bus->counters.questions++;
     status = send(bus, n, deadline_us);
     bus->sent_us = begin_us + tl_bus_wire_us(bus, n);

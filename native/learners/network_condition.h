@@ -14,6 +14,7 @@ constexpr double kLargestError = 1e15;     // in kAdaptiveObgd's moment: its squ
 constexpr double kErrorMemory = 0.9998;    // decay of the running means of delta^2 and |delta|
 constexpr double kLongestMemory = 0.9999;  // of sigma, also where gamma lambda is 1
 constexpr double kErrorCap = 20;           // roots of the mean of delta^2 at which delta is cut
+constexpr double kManyErrors = 1e6;        // kErrorMemory to this power is 0 beside 1
 
 // The memory of sigma: the decay of the parameter group whose eligibilities reach furthest, at most kLongestMemory.
 inline double longest_decay(const NetworkConfig& config, int32_t h) {
@@ -101,7 +102,10 @@ void condition(const Network<T>& net, T delta, T* norm) {
 inline double intended_error(const optim::OptimizerConfig& config, double delta, double* rule) {
   const double size = delta < 0 ? -delta : delta;
   rule[kErrors] += 1;
-  const double seen = 1.0 - optim::power(kErrorMemory, static_cast<uint64_t>(rule[kErrors]));
+  // A damaged file can hold any count; from kManyErrors on the power is 0.
+  const double count = rule[kErrors];
+  const bool is_few = count >= 0 && count < kManyErrors;
+  const double seen = is_few ? 1.0 - optim::power(kErrorMemory, static_cast<uint64_t>(count)) : 1.0;
   rule[kSquaredError] = kErrorMemory * rule[kSquaredError] + (1.0 - kErrorMemory) * size * size;
   const double cap = kErrorCap * core::square_root(rule[kSquaredError] / seen);
   double error = size < cap ? size : cap;

@@ -40,8 +40,7 @@ def port_of(target: str) -> tuple[str, int]:
 def bus_of(target: str) -> tuple[str, int] | None:
     """The port and baud rate of the servo bus that a configuration names; None for anything else."""
     from rtu_edge._base.errors import ConfigError
-    from rtu_edge.config import load_device
-    from rtu_edge.config.bus_file import load_bus_file
+    from rtu_edge.config import load_bus_port, load_device
 
     if not is_file(target):
         return None
@@ -49,10 +48,9 @@ def bus_of(target: str) -> tuple[str, int] | None:
         device = load_device(target)
         if not device.bus or device.emulated:
             return None
-        given = load_bus_file(device.bus)
+        return load_bus_port(device.bus)
     except ConfigError:
         return None
-    return given.port, given.baud
 
 
 def companions_of(target: str) -> list[tuple[str, int]]:

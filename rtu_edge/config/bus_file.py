@@ -13,6 +13,7 @@ import msgspec.inspect as mi
 
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.strict import Section, emit, parse_toml, problems, read_text
+from rtu_edge.config.file import BUS_BAUD
 from rtu_edge.device.bus_server import BusServer, Joint, check_joints, check_observe
 from rtu_edge.device.emulated_bus import EmulatedBus, VirtualServos
 from rtu_edge.device.schema import Safe
@@ -105,7 +106,7 @@ class BusFile(Section, frozen=True):
     port: str
     family: Family
     joint: dict[str, JointTable]
-    baud: Annotated[int, msgspec.Meta(ge=1200, le=12_000_000)] = 1_000_000
+    baud: Annotated[int, msgspec.Meta(ge=1200, le=12_000_000)] = BUS_BAUD
     goal: Goal = Goal.POSITION
     period_s: Annotated[float, msgspec.Meta(ge=0.001, le=1.0)] = 0.01
     ttl_max_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] = 200

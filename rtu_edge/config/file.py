@@ -16,9 +16,11 @@ from rtu_edge._base.strict import emit, near_table, override, parse_toml, proble
 from rtu_edge.config.tables import Companion, Config, Device, cross_check
 
 __all__ = [
+    "BUS_BAUD",
     "canonical",
     "check_config",
     "config_hash",
+    "load_bus_port",
     "load_companion_ports",
     "load_config",
     "load_device",
@@ -27,12 +29,14 @@ __all__ = [
 ]
 
 _SCHEMA = mi.type_info(Config)
+BUS_BAUD = 1_000_000  # of a servo bus whose file gives none
 _HASH_LINE = "# sha256 of the lines below, first 16 digits: "
 
 
 # Keys that hold a path; a "~" or "~user" in front is replaced by the home folder.
 _PATHS = (
     ("device", "port"),
+    ("device", "bus"),
     ("device", "plant"),
     ("device", "sim"),
     ("device", "firmware"),
@@ -79,6 +83,21 @@ def load_companion_ports(path: str | os.PathLike[str]) -> list[tuple[str, int]]:
         if isinstance(port, str) and port and isinstance(baud, int):
             found.append((port, baud))
     return found
+
+
+def load_bus_port(path: str | os.PathLike[str]) -> tuple[str, int]:
+    """The port and baud rate of the file of a servo bus, ignoring all other contents: an error there must not prevent
+    a stop; see `rtu_edge.config.bus_file.load_bus_file`.
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or names no port.
+    """
+    source = os.fspath(path)
+    data = _parse(read_text(path, "file of a servo bus"), source)
+    port, baud = data.get("port"), data.get("baud", BUS_BAUD)
+    if not isinstance(port, str) or not port or type(baud) is not int:
+        raise ConfigError(f"port and baud: {port!r} and {baud!r}; must be text and an integer", source)
+    return port, baud
 
 
 def parse_config(

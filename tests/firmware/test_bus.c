@@ -46,7 +46,7 @@ static stage* begin(const char* family, uint32_t count) {
   memset(s, 0, sizeof *s);
   s->now_ns = 1000000;
   CHECK(tl_emulated_init(&s->emulated, family, count, 1000000, s->now_ns));
-  const tl_bus_wire wire = {s, stage_read, stage_write, stage_wait, stage_now};
+  const tl_bus_wire wire = {s, stage_read, stage_write, stage_wait, stage_now, NULL};
   tl_bus_init(&s->bus, wire, tl_servo_family_find(family), 1000000);
   s->bus.return_delay_us = 0;
   s->bus.latency_us = 100;

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* ppoll */
+#define _GNU_SOURCE /* ppoll, clock_nanosleep */
 #include "firmware_bridge/boards/bus_server/port.h"
 
 #include <errno.h>
@@ -37,8 +37,14 @@ static int port_wait(void *self, uint64_t until_us, bool for_write) {
     return (entry.revents & POLLHUP) && !(entry.revents & POLLIN) ? -1 : 1;
 }
 
+static void port_sleep(void *self, uint64_t until_us) {
+    const struct timespec until = {(time_t)(until_us / 1000000u), (long)(until_us % 1000000u) * 1000};
+    (void)self;
+    (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+}
+
 tl_bus_wire tl_bus_port(int *fd) {
     const int flags = fcntl(*fd, F_GETFL);
     if (flags != -1) (void)fcntl(*fd, F_SETFL, flags | O_NONBLOCK);
-    return (tl_bus_wire){fd, port_read, port_write, port_wait, port_now};
+    return (tl_bus_wire){fd, port_read, port_write, port_wait, port_now, port_sleep};
 }

@@ -11,7 +11,7 @@ float tl_joint_target(const tl_joint *joint, uint64_t time_us) {
         const float turn = (float)(time_us % period_us) / (float)period_us;
         sum += wave->amplitude_rad * tl_sincos(TWO_PI * turn + wave->phase_rad).sin;
     }
-    return time_us < TL_TARGET_RISE_US ? sum * (float)time_us / TL_TARGET_RISE_US : sum;
+    return time_us < TL_TARGET_RISE_US ? sum * (float)time_us / (float)TL_TARGET_RISE_US : sum;
 }
 
 bool tl_bus_server_has_target(const tl_bus_server_options *options) {

@@ -1,5 +1,5 @@
 /* An emulated servo bus behind a pty, in real time. */
-#define _GNU_SOURCE /* ppoll */
+#define _GNU_SOURCE /* ppoll, prctl */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -163,6 +164,7 @@ int main(int argc, char **argv) {
     (void)tl_emulated_init(bus, given.family, (uint32_t)given.servos, (uint32_t)given.baud, now_ns());
     bus->echo = given.echo;
     for (uint32_t i = 0; i < bus->count; i++) bus->servos[i].gravity = given.gravity;
+    (void)prctl(PR_SET_TIMERSLACK, 1UL); /* answers are due to the microsecond; the default is 50 us late */
     puts(line.path);
     fflush(stdout);
     serve(bus, &line, given.until_eof, &before);

@@ -53,7 +53,7 @@ void tl_virtual_restart(void *self) {
 }
 
 tl_bus_wire tl_virtual_wire(tl_virtual_bus *bus) {
-    return (tl_bus_wire){bus, virtual_read, virtual_write, virtual_wait, virtual_now};
+    return (tl_bus_wire){bus, virtual_read, virtual_write, virtual_wait, virtual_now, NULL};
 }
 
 void tl_virtual_begin_period(void *self, uint32_t period_us) {

@@ -83,7 +83,7 @@ class BankOf final : public SignalOf<Bank, learners::TdBank<T>> {
 
  private:
   // Sums over a horizon and over the weights of larger ones would leave the range of a float.
-  static constexpr double kMaxCumulant = static_cast<double>(1e30F);  // the nearest float is a little larger
+  static constexpr double kMaxCumulant = static_cast<double>(1e30f);  // the nearest float is a little larger
   static constexpr const char* kExpected = "a number from -1e30 to 1e30";
 
   static bool fits(T cumulant) noexcept { return std::fabs(static_cast<double>(cumulant)) <= kMaxCumulant; }
