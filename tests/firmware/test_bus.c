@@ -11,6 +11,7 @@ typedef struct {
   tl_emulated emulated;
   uint64_t now_ns;
   bool unplugged;
+  uint32_t sleeps, waits;
   tl_bus bus;
 } stage;
 
@@ -29,6 +30,7 @@ static ptrdiff_t stage_write(void* self, const uint8_t* bytes, size_t n) {
 static int stage_wait(void* self, uint64_t until_us, bool for_write) {
   stage* s = (stage*)self;
   const uint64_t until_ns = until_us * 1000, due_ns = tl_emulated_due(&s->emulated);
+  s->waits++;
   if (s->unplugged) return -1;
   if (for_write) return 1;
   const bool comes = due_ns <= until_ns;
@@ -38,6 +40,15 @@ static int stage_wait(void* self, uint64_t until_us, bool for_write) {
 }
 
 static uint64_t stage_now(void* self) { return ((stage*)self)->now_ns / 1000; }
+
+/* A clock that goes on while the host looks for bytes. */
+static uint64_t ticking_now(void* self) { return ((stage*)self)->now_ns += 1000, stage_now(self); }
+
+static void stage_sleep(void* self, uint64_t until_us) {
+  stage* s = (stage*)self;
+  s->sleeps++;
+  if (until_us * 1000 > s->now_ns) s->now_ns = until_us * 1000;
+}
 
 static stage the_stage;
 
@@ -210,6 +221,26 @@ static void one_dead(const char* family, bool fast) {
     (void)tl_bus_poll(&s->bus, position->address, position->size, fast, servos, 6, 70);
     CHECK_AT(servos[dead].at_us == at_us && !servos[dead].fresh && servos[dead].state == TL_SERVO_SILENT, family);
   }
+}
+
+/* A host that can sleep does so once for all answers, and is awake when the last one is whole. */
+static void one_sleep(const char* family, bool fast) {
+  stage* s = begin(family, 6);
+  tl_bus_servo servos[6], *list[6];
+  servos_of(servos, list, 6);
+  const tl_register* position = reg(s, TL_REG_POSITION);
+  s->bus.wire.now_us = ticking_now;
+  s->bus.wire.sleep = stage_sleep;
+  for (uint32_t cycle = 1; cycle <= 20; cycle++) {
+    CHECK_AT(tl_bus_poll(&s->bus, position->address, position->size, fast, servos, 6, cycle) == TL_BUS_OK, family);
+    CHECK_AT(s->sleeps == cycle && s->waits == 0, family);
+    CHECK_AT(s->now_ns / 1000 < s->bus.due_us + 10, family);
+  }
+  /* A dead one: the others are fresh, and the host waits as it did. */
+  s->emulated.servos[2].dead = 1;
+  (void)tl_bus_poll(&s->bus, position->address, position->size, fast, servos, 6, 21);
+  for (uint8_t i = 0; i < 6; i++) CHECK_AT(servos[i].fresh == (i != 2), family);
+  CHECK_AT(s->waits > 0, family);
 }
 
 /* All die: each poll ends, and soon. */
@@ -389,6 +420,9 @@ int main(void) {
   many("dynamixel", true);
   many("feetech", false);
   one_dead("dynamixel", true);
+  one_sleep("dynamixel", false);
+  one_sleep("dynamixel", true);
+  one_sleep("feetech", false);
   bulk();
   refusals();
   two_buses();

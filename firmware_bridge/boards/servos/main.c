@@ -164,7 +164,7 @@ int main(int argc, char **argv) {
     (void)tl_emulated_init(bus, given.family, (uint32_t)given.servos, (uint32_t)given.baud, now_ns());
     bus->echo = given.echo;
     for (uint32_t i = 0; i < bus->count; i++) bus->servos[i].gravity = given.gravity;
-    (void)prctl(PR_SET_TIMERSLACK, 1UL); /* answers are due to the microsecond; the default is 50 us late */
+    (void)prctl(PR_SET_TIMERSLACK, 1ul); /* answers are due to the microsecond; the default is 50 us late */
     puts(line.path);
     fflush(stdout);
     serve(bus, &line, given.until_eof, &before);
