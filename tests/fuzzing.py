@@ -27,7 +27,7 @@ from toolchain import ROOT, build, build_program
 CORPUS = ROOT / "tests/fuzz/corpus"
 
 # Executions of the short run, a few seconds each; the longest input.
-SHORT = {"wire": 300_000, "checkpoint": 30_000, "device": 80_000, "learner": 8_000, "link": 80_000, "bus": 100_000}
+SHORT = {"wire": 100_000, "checkpoint": 20_000, "device": 50_000, "learner": 8_000, "link": 80_000, "bus": 100_000}
 LONGEST = {"wire": 600, "checkpoint": 16_384, "device": 600, "learner": 600, "link": 600, "bus": 600}
 TARGETS = tuple(SHORT)
 DRIVER = "driver"

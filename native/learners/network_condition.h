@@ -14,7 +14,7 @@ constexpr double kLargestError = 1e15;     // in kAdaptiveObgd's moment: its squ
 constexpr double kErrorMemory = 0.9998;    // decay of the running means of delta^2 and |delta|
 constexpr double kLongestMemory = 0.9999;  // of sigma, also where gamma lambda is 1
 constexpr double kErrorCap = 20;           // roots of the mean of delta^2 at which delta is cut
-constexpr double kManyErrors = 1e6;        // kErrorMemory to this power is 0 beside 1
+constexpr double kManyErrors = 1e6;        // 1 minus kErrorMemory to this power is 1
 
 // The memory of sigma: the decay of the parameter group whose eligibilities reach furthest, at most kLongestMemory.
 inline double longest_decay(const NetworkConfig& config, int32_t h) {

@@ -1,72 +1,12 @@
 /* Transactions against emulated buses in virtual time: exact, and independent of this host. */
 #include <string.h>
 
+#include "bus_stage.h"
 #include "check.h"
 #include "firmware_bridge/boards/servos/emulated.h"
 #include "firmware_bridge/bus/bus.h"
 #include "firmware_bridge/bus/feetech.h"
 #include "firmware_bridge/protocol/bytes.h"
-
-typedef struct {
-  tl_emulated emulated;
-  uint64_t now_ns;
-  bool unplugged;
-  uint32_t sleeps, waits;
-  tl_bus bus;
-} stage;
-
-static ptrdiff_t stage_read(void* self, uint8_t* out, size_t room) {
-  stage* s = (stage*)self;
-  return s->unplugged ? -1 : (ptrdiff_t)tl_emulated_take(&s->emulated, out, room, s->now_ns);
-}
-
-static ptrdiff_t stage_write(void* self, const uint8_t* bytes, size_t n) {
-  stage* s = (stage*)self;
-  if (s->unplugged) return -1;
-  tl_emulated_receive(&s->emulated, bytes, n, s->now_ns);
-  return (ptrdiff_t)n;
-}
-
-static int stage_wait(void* self, uint64_t until_us, bool for_write) {
-  stage* s = (stage*)self;
-  const uint64_t until_ns = until_us * 1000, due_ns = tl_emulated_due(&s->emulated);
-  s->waits++;
-  if (s->unplugged) return -1;
-  if (for_write) return 1;
-  const bool comes = due_ns <= until_ns;
-  const uint64_t at_ns = comes ? due_ns : until_ns;
-  if (at_ns > s->now_ns) s->now_ns = at_ns;
-  return comes ? 1 : 0;
-}
-
-static uint64_t stage_now(void* self) { return ((stage*)self)->now_ns / 1000; }
-
-/* A clock that goes on while the host looks for bytes. */
-static uint64_t ticking_now(void* self) { return ((stage*)self)->now_ns += 1000, stage_now(self); }
-
-static void stage_sleep(void* self, uint64_t until_us) {
-  stage* s = (stage*)self;
-  s->sleeps++;
-  if (until_us * 1000 > s->now_ns) s->now_ns = until_us * 1000;
-}
-
-static stage the_stage;
-
-static stage* begin(const char* family, uint32_t count) {
-  stage* s = &the_stage;
-  memset(s, 0, sizeof *s);
-  s->now_ns = 1000000;
-  CHECK(tl_emulated_init(&s->emulated, family, count, 1000000, s->now_ns));
-  const tl_bus_wire wire = {s, stage_read, stage_write, stage_wait, stage_now, NULL};
-  tl_bus_init(&s->bus, wire, tl_servo_family_find(family), 1000000);
-  s->bus.return_delay_us = 0;
-  s->bus.latency_us = 100;
-  return s;
-}
-
-static const char* const families[] = {"dynamixel", "feetech", "scs"};
-
-static const tl_register* reg(const stage* s, int role) { return &s->bus.family->registers[role]; }
 
 static tl_bus_status write_value(stage* s, uint8_t id, int role, int64_t v, uint8_t* alarm) {
   uint8_t bytes[4];
@@ -107,14 +47,6 @@ static void singles(const char* family) {
   const tl_bus_status rebooted = tl_bus_reboot(&s->bus, 2, NULL);
   CHECK_AT(rebooted == (strcmp(family, "dynamixel") == 0 ? TL_BUS_OK : TL_BUS_INVALID), family);
   CHECK_AT(s->bus.counters.strays == 0 && s->bus.counters.damaged == 0, family);
-}
-
-static void servos_of(tl_bus_servo* servos, tl_bus_servo** list, size_t count) {
-  memset(servos, 0, count * sizeof *servos);
-  for (size_t i = 0; i < count; i++) {
-    servos[i].id = (uint8_t)(i + 1);
-    list[i] = &servos[i];
-  }
 }
 
 static void many(const char* family, bool fast) {
@@ -221,26 +153,6 @@ static void one_dead(const char* family, bool fast) {
     (void)tl_bus_poll(&s->bus, position->address, position->size, fast, servos, 6, 70);
     CHECK_AT(servos[dead].at_us == at_us && !servos[dead].fresh && servos[dead].state == TL_SERVO_SILENT, family);
   }
-}
-
-/* A host that can sleep does so once for all answers, and is awake when the last one is whole. */
-static void one_sleep(const char* family, bool fast) {
-  stage* s = begin(family, 6);
-  tl_bus_servo servos[6], *list[6];
-  servos_of(servos, list, 6);
-  const tl_register* position = reg(s, TL_REG_POSITION);
-  s->bus.wire.now_us = ticking_now;
-  s->bus.wire.sleep = stage_sleep;
-  for (uint32_t cycle = 1; cycle <= 20; cycle++) {
-    CHECK_AT(tl_bus_poll(&s->bus, position->address, position->size, fast, servos, 6, cycle) == TL_BUS_OK, family);
-    CHECK_AT(s->sleeps == cycle && s->waits == 0, family);
-    CHECK_AT(s->now_ns / 1000 < s->bus.due_us + 10, family);
-  }
-  /* A dead one: the others are fresh, and the host waits as it did. */
-  s->emulated.servos[2].dead = 1;
-  (void)tl_bus_poll(&s->bus, position->address, position->size, fast, servos, 6, 21);
-  for (uint8_t i = 0; i < 6; i++) CHECK_AT(servos[i].fresh == (i != 2), family);
-  CHECK_AT(s->waits > 0, family);
 }
 
 /* All die: each poll ends, and soon. */
@@ -420,9 +332,6 @@ int main(void) {
   many("dynamixel", true);
   many("feetech", false);
   one_dead("dynamixel", true);
-  one_sleep("dynamixel", false);
-  one_sleep("dynamixel", true);
-  one_sleep("feetech", false);
   bulk();
   refusals();
   two_buses();
