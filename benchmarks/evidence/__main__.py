@@ -54,6 +54,15 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the processes to come
 
 
+def report(study: Any, place: Path, name: str, write: bool) -> None:
+    """Show the runs of a study that are in a folder, and keep their table in benchmarks/results."""
+    found = [state for path in sorted(place.glob("*.json")) if (state := store.read(path)) is not None]
+    table = study.rows(found)
+    click.echo(study.text(table))
+    if write:
+        keep(place, name, table, configuration=study.CONFIGURATION)
+
+
 @main.command()
 @common
 @click.option("--steps", type=click.IntRange(100), default=300_000, help="Steps of a run.")
@@ -123,11 +132,7 @@ def mujoco(
         for state in store.run_all(grid, study.train, jobs):
             last = state["curve"][-1]
             click.echo(f"{state['cell']} {state['learner']} {state['limit']} seed {state['seed']}: {last}", err=True)
-    found = [state for path in sorted(place.glob("*.json")) if (state := store.read(path)) is not None]
-    table = study.rows(found)
-    click.echo(study.text(table))
-    if write:
-        keep(place, "masked_mujoco.json", table, configuration=study.CONFIGURATION)
+    report(study, place, "masked_mujoco.json", write)
 
 
 @main.command()
@@ -154,11 +159,7 @@ def popgym(
     if not write:
         for state in store.run_all(grid, study.train, jobs):
             click.echo(f"{state['task']} {state['learner']} seed {state['seed']}: {state['curve'][-1]}", err=True)
-    found = [state for path in sorted(place.glob("*.json")) if (state := store.read(path)) is not None]
-    table = study.rows(found)
-    click.echo(study.text(table))
-    if write:
-        keep(place, "popgym.json", table, configuration=study.CONFIGURATION)
+    report(study, place, "popgym.json", write)
 
 
 @main.command()

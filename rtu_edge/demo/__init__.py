@@ -21,9 +21,10 @@ from rtu_edge._base.errors import CheckFailed, DeviceError, SafetyStop, cause_of
 from rtu_edge._base.packages import need
 from rtu_edge.config import Config, parse_config, write_config
 from rtu_edge.demo.resumed import stretch
+from rtu_edge.demo.steps import Steps
 from rtu_edge.demo.text import DEMO, digits, hanging, indented
 from rtu_edge.loop import Clock, LoopConfig, LoopResult, StopReason
-from rtu_edge.record import Check, RunFolder, Summary, host_facts
+from rtu_edge.record import RunFolder, Summary, host_facts
 from rtu_edge.report.digest import Digest, digest_for
 from rtu_edge.report.progress import Display, latency_table
 from rtu_edge.report.terminal import advice
@@ -110,7 +111,7 @@ def run_demo(options: Options, console: Console) -> Summary:
             raise CheckFailed(f"{where}: {cause_of(error)}: not everything was written") from error
 
 
-class _Demo:
+class _Demo(Steps):
     def __init__(self, config: Config, options: Options, folder: RunFolder, console: Console) -> None:
         self.config = config
         self.options = options
@@ -377,14 +378,6 @@ class _Demo:
         self.check(
             "needs its memory", best < MEMORYLESS_CEILING, measured, f"without recurrence below {MEMORYLESS_CEILING:g}"
         )
-
-    def check(self, title: str, passed: bool, measured: str, required: str) -> None:
-        self.summary.checks.append(Check(title, bool(passed), measured, required))
-        self.folder.event("check", title=title, passed=bool(passed), measured=measured)
-
-    def announce(self, number: int, title: str, text: str) -> None:
-        self.console.print()
-        self.console.print(hanging(f"[bold cyan]{number}[/]  [bold]{title}[/]", escape(text)))
 
     def more(self, text: str) -> None:
         self.console.print(hanging("", text))

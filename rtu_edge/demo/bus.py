@@ -22,6 +22,7 @@ from rtu_edge._base.errors import CheckFailed
 from rtu_edge._base.text_table import TextTable
 from rtu_edge.config import parse_config, write_config
 from rtu_edge.config.bus_file import serve, write_bus_file
+from rtu_edge.demo.steps import Steps
 from rtu_edge.demo.text import hanging, indented
 from rtu_edge.demo.tracking import (
     JOINTS,
@@ -39,7 +40,7 @@ from rtu_edge.demo.tracking import (
 )
 from rtu_edge.device.emulated_bus import EmulatedBus
 from rtu_edge.loop import Clock
-from rtu_edge.record import Check, RunFolder, Summary, host_facts
+from rtu_edge.record import RunFolder, Summary, host_facts
 from rtu_edge.report.figures import PALETTE, figure_of, write_picture
 from rtu_edge.report.terminal import checks_table
 from rtu_edge.run import connect, make_agent
@@ -123,7 +124,7 @@ def run_bus_demo(options: BusOptions, console: Console) -> Summary:
         return _BusDemo(options, folder, console).run()
 
 
-class _BusDemo:
+class _BusDemo(Steps):
     def __init__(self, options: BusOptions, folder: RunFolder, console: Console) -> None:
         self.options, self.folder, self.console = options, folder, console
         self.steps = options.steps or STEPS
@@ -235,14 +236,6 @@ class _BusDemo:
         if not self.summary.passed:
             failed = [check.title for check in self.summary.checks if not check.passed]
             raise CheckFailed(f"did not hold: {', '.join(failed)}")
-
-    def check(self, title: str, passed: bool, measured: str, required: str) -> None:
-        self.summary.checks.append(Check(title, bool(passed), measured, required))
-        self.folder.event("check", title=title, passed=bool(passed), measured=measured)
-
-    def announce(self, number: int, title: str, text: str) -> None:
-        self.console.print()
-        self.console.print(hanging(f"[bold cyan]{number}[/]  [bold]{title}[/]", escape(text)))
 
     def more(self, text: str) -> None:
         self.console.print(hanging("", escape(text)))

@@ -8,17 +8,11 @@
 
 #include "native/core/division.h"
 #include "native/core/sqrt.h"
+#include "random_bits.h"
 
 namespace {
 
 uint64_t state = 1;
-
-uint64_t random_bits() {  // Steele, Lea, Flood 2014: SplitMix64
-  uint64_t z = state += 0x9E3779B97F4A7C15u;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-  return z ^ (z >> 31);
-}
 
 double of_bits(uint64_t bits) {
   double x = 0;
@@ -28,9 +22,9 @@ double of_bits(uint64_t bits) {
 
 // Random bits; often with an exponent near 0, with few digits, or with a long run of ones, last or first.
 double random_number() {
-  uint64_t bits = random_bits();
-  const uint64_t kind = bits % 8, digits = random_bits() % 53;
-  if (kind < 4) bits = (bits & ~(static_cast<uint64_t>(0x7ff) << 52)) | (1000 + random_bits() % 46) << 52;
+  uint64_t bits = random_bits(&state);
+  const uint64_t kind = bits % 8, digits = random_bits(&state) % 53;
+  if (kind < 4) bits = (bits & ~(static_cast<uint64_t>(0x7ff) << 52)) | (1000 + random_bits(&state) % 46) << 52;
   if (kind == 1) bits &= ~static_cast<uint64_t>(0) << digits;
   if (kind == 2) bits |= (static_cast<uint64_t>(1) << digits) - 1;
   if (kind == 3) bits |= ~static_cast<uint64_t>(0) << digits & ((static_cast<uint64_t>(1) << 52) - 1);

@@ -4,6 +4,7 @@
 
 #include "native/runtime/loop/reward.h"
 #include "native/runtime/safety/command_limiter.h"
+#include "random_bits.h"
 #include "sim_device.h"
 
 using namespace rtu::runtime;
@@ -14,17 +15,12 @@ namespace {
 
 uint64_t state = 1;
 
-uint32_t random_bits() {  // Steele, Lea, Flood 2014: SplitMix64
-  uint64_t z = state += 0x9E3779B97F4A7C15u;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-  return static_cast<uint32_t>((z ^ (z >> 31)) >> 32);
-}
+uint32_t random_word() { return static_cast<uint32_t>(random_bits(&state) >> 32); }
 
 float any_float() {
   static const uint32_t kSpecial[] = {0x7F800000u, 0xFF800000u, 0x7FC00000u, 0xFFC00000u, 0x7F800001u, 0x7F7FFFFFu,
                                       0xFF7FFFFFu, 0x00000001u, 0x80000001u, 0x80000000u, 0x7E967699u, 0x3F800000u};
-  const uint32_t bits = random_bits() % 4 == 0 ? kSpecial[random_bits() % 12] : random_bits();
+  const uint32_t bits = random_word() % 4 == 0 ? kSpecial[random_word() % 12] : random_word();
   float value;
   memcpy(&value, &bits, sizeof value);
   return value;
@@ -33,13 +29,13 @@ float any_float() {
 void any_action_comes_out_safe() {
   for (int round = 0; round < 10000; ++round) {
     CommandLimiter gate;
-    gate.m = 1 + static_cast<int>(random_bits() % 6);
+    gate.m = 1 + static_cast<int>(random_word() % 6);
     float start[kMaxActuators];
     for (int i = 0; i < gate.m; ++i) {
-      const float low = static_cast<float>(static_cast<int>(random_bits() % 2000) - 1000) * 0.1f;
-      const float high = low + 0.01f + static_cast<float>(random_bits() % 1000) * 0.1f;
-      gate.limits[i] = {low, high, random_bits() % 2 ? static_cast<float>(1 + random_bits() % 100) * 0.05f : kNoLimit,
-                        low, random_bits() % 2 ? 1e-4f * static_cast<float>(1 + random_bits() % 20000) : kNoLimit};
+      const float low = static_cast<float>(static_cast<int>(random_word() % 2000) - 1000) * 0.1f;
+      const float high = low + 0.01f + static_cast<float>(random_word() % 1000) * 0.1f;
+      gate.limits[i] = {low, high, random_word() % 2 ? static_cast<float>(1 + random_word() % 100) * 0.05f : kNoLimit,
+                        low, random_word() % 2 ? 1e-4f * static_cast<float>(1 + random_word() % 20000) : kNoLimit};
       CHECK(problem_of(gate.limits[i]) == nullptr);
       start[i] = any_float();
     }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "loop_bench.h"
+#include "random_bits.h"
 
 using namespace rtu::runtime;
 using namespace rtu::runtime::record;
@@ -15,12 +16,7 @@ namespace {
 
 struct Random {
   uint64_t state;
-  uint32_t operator()() {  // Steele, Lea, Flood 2014: SplitMix64
-    uint64_t z = state += 0x9E3779B97F4A7C15u;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return static_cast<uint32_t>((z ^ (z >> 31)) >> 32);
-  }
+  uint32_t operator()() { return static_cast<uint32_t>(random_bits(&state) >> 32); }
 };
 
 // Output: commands, and the RESETs between them.

@@ -6,17 +6,11 @@
 #include <string.h>
 
 #include "native/core/sqrt.h"
+#include "random_bits.h"
 
 namespace {
 
 uint64_t state = 1;
-
-uint64_t random_bits() {  // Steele, Lea, Flood 2014: SplitMix64
-  uint64_t z = state += 0x9E3779B97F4A7C15u;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-  return z ^ (z >> 31);
-}
 
 int check(double x) {
   const double expected = sqrt(x), got = rtu::core::digitwise_square_root(x);
@@ -46,7 +40,7 @@ int main() {
                           static_cast<double>(NAN)};
   for (const double x : edges) failures += check(x);
   for (int i = 0; i < 300000; ++i) {
-    const uint64_t bits = random_bits();
+    const uint64_t bits = random_bits(&state);
     double any = 0;
     memcpy(&any, &bits, sizeof any);
     failures += check(any);
