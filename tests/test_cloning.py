@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +265,23 @@ def test_a_log_becomes_rows_with_actions_within_its_limits(folder: tuple[Path, P
         demonstration_of(log, narrow, agent)
 
 
+def test_a_log_of_another_device_is_refused_by_name(folder: tuple[Path, Path], tmp_path: Path) -> None:
+    """A pendulum has two observations and an actuator too, so that sizes alone do not tell them apart."""
+    text = logged.SMALL.replace('"cartpole"', '"pendulum"')
+    (tmp_path / "robot.toml").write_text(text, encoding="utf-8")
+    log = read_log(folder[1] / RunFolder.LOG)
+    changes = ["limits.torque={min=-1, max=1, slew_per_s=9, accel_per_s2=inf}", "loop.period_us=50000"]
+    with pytest.raises(ConfigError) as error:
+        demonstration_of(log, rtu.load_config(tmp_path / "robot.toml", changes), None)
+    for words in (
+        r'device.plant = "pendulum": its observations are .*; those of the log .* are x \(m\), theta \(rad\)',
+        r"its actuators are torque \(Nm\); those of the log .* are force \(N\); allowed: a device with the same",
+        r"limits.torque: the log .* has no such actuator; it has force",
+        r"loop.period_us = 50000: must be within 20 % of the log's 20000",
+    ):
+        assert re.search(words, str(error.value)), (words, str(error.value))
+
+
 def test_the_command_writes_a_checkpoint_to_resume(folder: tuple[Path, Path], capfd: Any, tmp_path: Path) -> None:
     out = tmp_path / "start.rtu"
     arguments = ["clone", *map(str, folder), "-o", str(out), "--passes", "3", "--json"]
@@ -275,6 +293,12 @@ def test_the_command_writes_a_checkpoint_to_resume(folder: tuple[Path, Path], ca
     with pytest.raises(SystemExit) as leaving:
         rtu_edge.cli.main([*arguments[:3], "--sigma", "0.0001"])
     assert leaving.value.code == 2 and "sigma_floor" in capfd.readouterr().err
+    for read in (folder[0], folder[1] / RunFolder.LOG):
+        before = read.read_bytes()
+        with pytest.raises(SystemExit) as leaving:
+            rtu_edge.cli.main([*arguments[:3], "-o", str(read)])
+        assert leaving.value.code == 2 and f"-o {read}: this command reads that file" in capfd.readouterr().err
+        assert read.read_bytes() == before
 
 
 # ---------------------------------------------------------------- learning on

@@ -160,7 +160,7 @@ def test_its_own_test_finds_another_number(tmp_path):
 
 def test_what_cannot_be_written_is_refused(tmp_path):
     agent = trained()
-    for name in ("", "1st", "a b", "_", "x" * 41, "naïve", 5):
+    for name in ("", "1st", "a b", "_", "x" * 41, "naïve", 5, None):
         with pytest.raises(ValueError, match=r"name = .* expected a letter"):
             export_c(agent, tmp_path / "policy.h", name=name)
     with pytest.raises(ValueError, match="'td_predictor' has no policy"):

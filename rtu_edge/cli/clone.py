@@ -49,6 +49,9 @@ def command(
 
     settings = load_config(config, overrides)
     path = log / RunFolder.LOG if log.is_dir() else log
+    for read in (config, path):
+        if out.exists() and read.exists() and out.samefile(read):
+            raise ConfigError(f"-o {out}: this command reads that file; name another one")
     with reading(path):
         found = read_log(path, memory)
         agent = make_agent(settings, found.head.sheet)

@@ -293,8 +293,8 @@ _FUNCTIONS = {
 }
 
 
-def _check(agent: Any, name: str, weights: str) -> None:
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", str(name)):
+def _check(agent: Any, name: Any, weights: str) -> None:
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,39}", name):
         raise ConfigError(
             f"name = {name!r}: expected a letter, then letters, digits and underscores, at most 40 in all"
         )
