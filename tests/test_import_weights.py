@@ -41,6 +41,7 @@ def test_arrays_and_normaliser_make_the_same_policy(settings: dict[str, Any]) ->
     other.begin()
     x = 0.2 * np.random.default_rng(0).standard_normal((50, 2))
     assert all(np.array_equal(agent.act(row), other.act(row)) for row in x)
+    assert other.reward_scale == pytest.approx(agent.reward_scale, rel=1e-6) and agent.reward_scale < 0.5
     assert all(np.allclose(agent.normalizer[key], value, rtol=1e-6) for key, value in other.normalizer.items())
 
 
@@ -89,6 +90,10 @@ def test_wrong_weights_are_named_and_change_nothing(change: dict[str, Any], word
         ({"mean": [0.0, 1e39]}, "mean: too large for float32"),
         ({"scale": [9.0, 1.0]}, "scale: expected from 0 to"),
         ({"deviation": [1.0, 1.0]}, "deviation: unknown"),
+        ({"return_mean": 1.0, "return_count": 5}, "return_variance: missing; expected return_mean, return_variance"),
+        ({"return_mean": 1.0, "return_variance": -1.0, "return_count": 5}, "return_variance = -1.0: expected a number"),
+        ({"return_mean": 1.0, "return_variance": 1.0, "return_count": 0.5}, "return_count = 0.5: expected an integer"),
+        ({"return_mean": 1e39, "return_variance": 1.0, "return_count": 5}, "return_mean = 1e.39: expected a number"),
     ],
     ids=str,
 )
@@ -122,6 +127,11 @@ def test_statistics_without_scale_are_of_channels_that_moved_from_the_first_samp
     agent.load_normalizer({"mean": [1.0, 2.0], "variance": [4.0, 0.0], "count": 1000})
     found = agent.normalizer
     assert found["count"] == 1000 and np.allclose(found["scale"], [0.5, 0.0]) and np.allclose(found["mean"], [1.0, 2.0])
+    assert found["return_count"] == 0 and agent.reward_scale == pytest.approx(1.0)
+    unscaled = rtu.StreamAC(2, 1, units=4, hidden=4, scale_reward=False)
+    assert set(unscaled.normalizer) == {"mean", "variance", "scale", "count"}
+    with pytest.raises(ConfigError, match="return_mean: unknown"):
+        unscaled.load_normalizer(found)
 
 
 @pytest.mark.parametrize("settings", SETTINGS[:3], ids=str)

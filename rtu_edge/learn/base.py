@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy as _copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from rtu_edge import _core
 from rtu_edge._base import files
 from rtu_edge._base.errors import ConfigError
-from rtu_edge._base.validation import check_bool, check_int, check_sections
+from rtu_edge._base.validation import check_bool, check_int, check_number, check_sections
 from rtu_edge.learn import checkpoint, parameters
 
 __all__ = ["VARIANCE_EPS", "Array", "Learner"]
@@ -23,6 +23,7 @@ Self = TypeVar("Self", bound="Learner")
 
 VARIANCE_EPS = 1e-8
 _STEPS = 2  # native/learners/learner.h, Counter
+_RETURN = ("return_mean", "return_variance", "return_count")
 
 
 class Learner:
@@ -118,7 +119,8 @@ class Learner:
     def normalizer(self) -> dict[str, Any]:
         """Of the observations, float64 (docs/math.md, 3): running "mean" (d,) and "variance" (d,), the "scale" (d,) by
         which a deviation from the mean is multiplied, 0 for a channel that has not moved, and the "count" of
-        samples."""
+        samples. Of a learner that scales rewards also "return_mean", "return_variance" and "return_count", of the
+        running discounted return: `reward_scale` is 1 / sqrt(return_variance + 1e-8)."""
         name = self._normalizer_name
         parts = {leaf: self._core.get(f"{name}.{leaf}") for leaf in ("mean", "mean_low", "m2", "m2_low", "still")}
         count = int(self._core.get(f"{name}.count")[0])
@@ -126,15 +128,28 @@ class Learner:
         moved = (count - parts["still"]).astype(np.float64)
         variance = m2 / np.maximum(moved, 1.0)
         scale = (moved / max(count - 1, 1)) ** 2 / np.sqrt(variance + VARIANCE_EPS)
-        return {"mean": mean, "variance": variance, "scale": scale, "count": count}
+        return {"mean": mean, "variance": variance, "scale": scale, "count": count, **self._return_statistics()}
+
+    def _return_statistics(self) -> dict[str, Any]:
+        """By the names of _RETURN; none of a learner that does not scale rewards."""
+        if not self._config.get("scale_reward", False):
+            return {}
+        count = int(self._core.get("reward.count")[0])
+        mean, m2 = (
+            float(self._core.get(f"reward.{leaf}")[0]) + float(self._core.get(f"reward.{leaf}_low")[0])
+            for leaf in ("mean", "m2")
+        )
+        return {"return_mean": mean, "return_variance": m2 / max(count - 1, 1), "return_count": count}
 
     def load_normalizer(self, normalizer: Mapping[str, Any]) -> None:
-        """Replaces the running statistics of the observations; they continue from there.
+        """Replaces the running statistics of the observations, and of the return if given; they continue from there.
 
         Args:
             normalizer: "mean" (d,), "variance" (d,) from 0, finite, and "count", 2 to 2^31 - 1, the number of samples
                 that they are of: the larger it is, the slower they move. "scale" (d,) as in `normalizer`; without it
-                each channel has moved since the first sample, and one without variance never has.
+                each channel has moved since the first sample, and one without variance never has. "return_mean",
+                "return_variance" from 0, and "return_count", 0 to 2^31 - 1, of the discounted return by which rewards
+                are scaled: all three, or none of them.
 
         Raises:
             ValueError: an unknown or missing key, a wrong shape, a value out of range; nothing has changed.
@@ -144,7 +159,9 @@ class Learner:
             raise ConfigError(f"normalizer: expected a mapping, such as a dict, got {type(normalizer).__name__}")
         if missing := [key for key in ("mean", "variance", "count") if key not in normalizer]:
             raise ConfigError(f"{missing[0]}: missing; expected mean, variance, count")
-        rows = check_sections({k: v for k, v in normalizer.items() if k != "count"}, _without(present, "count"))
+        others = {*_RETURN, "count"}.intersection(present)
+        rows = check_sections(_without(normalizer, others), _without(present, others))
+        of_return = self._checked_return(normalizer) if others.intersection(normalizer) - {"count"} else {}
         count = check_int("count", normalizer["count"], 2, 2**31 - 1)
         if (rows["variance"] < 0.0).any():
             raise ConfigError(f"variance = {rows['variance'].min():g}: expected 0 or more")
@@ -158,12 +175,28 @@ class Learner:
         for key, value in zip(("mean", "variance"), sums.values(), strict=True):
             if not (np.abs(value) <= np.finfo(self.dtype).max).all():
                 raise ConfigError(f"{key}: too large for {np.dtype(self.dtype).name} with count = {count}")
+        self._set_sums(name, sums, count)
+        self._core.set(f"{name}.still", (count - moved).astype(np.int32))
+        if of_return:
+            self._set_sums("reward", of_return, int(normalizer["return_count"]))
+
+    def _checked_return(self, given: Mapping[str, Any]) -> dict[str, Array]:
+        """Sums of the return's statistics. Raises ConfigError."""
+        if missing := [key for key in _RETURN if key not in given]:
+            raise ConfigError(f"{missing[0]}: missing; expected {', '.join(_RETURN)}, or none of them")
+        count = check_int("return_count", given["return_count"], 0, 2**31 - 1)
+        most = float(np.finfo(self.dtype).max) / max(count - 1, 1)
+        mean = check_number("return_mean", given["return_mean"], -most, most)
+        variance = check_number("return_variance", given["return_variance"], 0.0, most)
+        return {"mean": np.array([mean]), "m2": np.array([variance * max(count - 1, 0)])}
+
+    def _set_sums(self, name: str, sums: Mapping[str, Array], count: int) -> None:
+        """Statistics as sums of two numbers, and their count."""
         for leaf, value in sums.items():
             high = value.astype(self.dtype)
             self._core.set(f"{name}.{leaf}", high)
             self._core.set(f"{name}.{leaf}_low", (value - high.astype(np.float64)).astype(self.dtype))
         self._core.set(f"{name}.count", np.array([count], np.int32))
-        self._core.set(f"{name}.still", (count - moved).astype(np.int32))
 
     def state_hash(self) -> str:
         """A 64-bit hash of the canonical bytes of everything that a checkpoint holds, as 16 hexadecimal digits."""
@@ -240,8 +273,8 @@ class Learner:
         return learner
 
 
-def _without(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in mapping.items() if name != key}
+def _without(mapping: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in mapping.items() if name not in keys}
 
 
 def _restored(cls: type[Learner], data: bytes) -> Learner:
