@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -145,11 +147,16 @@ def test_a_larger_learner_takes_longer_and_the_parts_are_in_proportion() -> None
     assert 0.5 < np.median(taken) / large.step_us < 2
 
 
-def test_more_arrays_than_a_layout_holds_are_refused_by_name() -> None:
-    """By the class and by its footprint alike."""
-    sizes: dict[str, Any] = {"observation_size": 2, "action_size": 1, "units": 4, "hidden": (4,) * 4}
-    deep = {**sizes, "encoder": (4,) * 4, "optimizer": "adam"}
-    for call in (lambda: rtu.StreamAC(**deep), lambda: rtu.footprint("stream_ac", **deep)):
-        with pytest.raises(ValueError, match="hidden, encoder, optimizer: together more than 224 arrays: fewer layers"):
-            call()
-    rtu.StreamAC(**sizes, optimizer="adam")
+def test_the_largest_layouts_fit_into_the_table_of_arrays() -> None:
+    """Four layers on each side of the cell, two bodies, every rule: the number is that of native/core/arena.h."""
+    deep: dict[str, Any] = {"observation_size": 2, "action_size": 1, "units": 4, "hidden": (4,) * 4}
+    deep |= {"encoder": (4,) * 4, "body": "separate", "recompute": True, "previous_action": True}
+    cells = ("linear", "nonlinear", "mingru", "lru", "elstm", "none")
+    rules = ("obgd", "adaptive_obgd", "sgd", "adam", "intentional")
+    kept = {
+        (cell, rule): len(rtu.StreamAC(**deep, cell=cell, optimizer=rule).sections)
+        for cell, rule in itertools.product(cells, rules)
+    }
+    assert max(kept.values()) == kept["lru", "intentional"] == 398
+    arena = (Path(__file__).parents[1] / "native/core/arena.h").read_text("utf-8")
+    assert "kMaxSections = 416;  // the largest layout has 398" in arena

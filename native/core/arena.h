@@ -13,7 +13,7 @@ namespace rtu::core {
 
 constexpr uint64_t kAlignment = 64;  // bytes; one cache line, and the widest vector
 constexpr int kNameBytes = 40;
-constexpr int kMaxSections = 224;
+constexpr int kMaxSections = 416;  // the largest layout has 398: tests/test_footprint.py
 
 enum class DType : uint8_t { kF32 = 1, kF64 = 2, kU64 = 3, kI32 = 4 };
 

@@ -64,8 +64,7 @@ inline py::dtype numpy_dtype(core::DType dtype) {
 
 inline void check_sections(const core::SectionTable& table) {
   if (core::failed(table.status))
-    refuse("hidden, encoder, optimizer: together more than " + std::to_string(core::kMaxSections) +
-           " arrays: fewer layers, or an optimizer with fewer numbers for each weight");
+    refuse("hidden, encoder, optimizer: together more than " + std::to_string(core::kMaxSections) + " arrays");
 }
 
 // (name, dtype, shape, bytes, offset, saved) of each section.
