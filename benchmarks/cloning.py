@@ -1,6 +1,6 @@
 """Position-only cart-pole: a learner that starts from two minutes of a PD controller's log, and learns on.
 
-    python -m benchmarks.cloning                      # seeds 0 to 9: benchmarks/results/cloning.json
+    python -m benchmarks.cloning                      # seeds 110 to 119: benchmarks/results/cloning.json
     python -m benchmarks.cloning --seeds 2 --steps 20000
     python -m benchmarks.cloning --set actor='{"kappa": 30}'       # other settings of StreamAC
 
@@ -144,7 +144,7 @@ def learn(seed: int, gains: tuple[float, ...], steps: int, dither: float, **sett
 
 @click.command()
 @click.option("--seeds", default=10, show_default=True, help="Number of seeds.")
-@click.option("--first-seed", default=0, show_default=True, help="The first one.")
+@click.option("--first-seed", default=110, show_default=True, help="The first one.")
 @click.option("--steps", default=20_000, show_default=True, help="Steps of learning before the last measurement.")
 @click.option("--dither", default=0.1, show_default=True, help="Noise on the logged controller's command.")
 @click.option("--gains", type=click.Choice(list(GAINS)), help="Only this controller.")
