@@ -1,4 +1,4 @@
-/* A DC motor with a quadrature encoder follows a target angle that jumps: observations angle and target, actuator
+/* A DC motor with a quadrature encoder follows a target angle that jumps: observations theta and target, actuator
  * voltage.
  *
  *     pins 2, 3   encoder A and B (interrupts)
@@ -20,7 +20,7 @@ struct Motor {
 };
 
 static const TL_IN_FLASH tl_plant_row rows[] = {
-    {"angle", "rad", -2.5f, 2.5f, TL_SAFE_NONE, 0.0f},
+    {"theta", "rad", -2.6f, 2.6f, TL_SAFE_NONE, 0.0f},
     {"target", "rad", -1.5f, 1.5f, TL_SAFE_NONE, 0.0f},
     {"voltage", "V", -SUPPLY_V, SUPPLY_V, TL_SAFE_OFF, 0.0f},
 };
