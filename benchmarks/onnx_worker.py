@@ -134,19 +134,27 @@ def by_reference(path: Path) -> Call:
 
 
 def by_tinygrad(path: Path) -> Call:
-    """One compiled graph, as a user would run it in a loop."""
+    """One compiled graph on the processor. Inputs and outputs are written and read in tinygrad's own memory: a new
+    Tensor and `numpy()` each plan and compile a copy, 30 ms a step."""
     from tinygrad import Tensor, TinyJit
     from tinygrad.nn.onnx import OnnxRunner
 
-    runner = OnnxRunner(path)
+    runner, held = OnnxRunner(path), {}
 
     @TinyJit  # type: ignore[untyped-decorator, unused-ignore]
     def compiled(**given: Any) -> Any:
         return {name: value.contiguous().realize() for name, value in runner(given).items()}
 
+    def memory(tensor: Any) -> Any:
+        view = tensor.uop.base.realized.as_memoryview(force_zero_copy=True)
+        return np.frombuffer(view, np.dtype(tensor.dtype.fmt)).reshape(tensor.shape)
+
     def call(given: Arrays) -> Arrays:
-        found = compiled(**{name: Tensor(np.ascontiguousarray(value)).realize() for name, value in given.items()})
-        return {name: value.numpy() for name, value in found.items()}
+        for name, value in given.items():
+            if name not in held:
+                held[name] = Tensor(np.ascontiguousarray(value)).realize()
+            memory(held[name])[:] = value
+        return {name: memory(value).copy() for name, value in compiled(**held).items()}
 
     return call
 
