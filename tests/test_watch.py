@@ -329,16 +329,21 @@ def seen_by_the_kernel() -> tuple[set[str], int]:
 
 
 class UntilSeen(logged.Keep):
-    """Holds up the end of a run until `rtu-edge watch` has found its session."""
+    """Holds up the end of a run until `rtu-edge watch` has found its session and the client has subscribed to it."""
 
-    def __init__(self, watch: subprocess.Popen[str]) -> None:
+    def __init__(self, watch: subprocess.Popen[str], client: ClientConnection) -> None:
         super().__init__()
-        self.watch = watch
+        self.watch, self.client = watch, client
         self.told = ""
 
     def __call__(self, *progress: Any) -> None:
         assert self.watch.stdout is not None
-        self.told = self.told or self.watch.stdout.readline()
+        if not self.told:
+            self.told = self.watch.stdout.readline()
+            while (message := json.loads(self.client.recv(10)))["op"] != "advertise":
+                pass
+            rows = [{"id": 1, "channelId": message["channels"][0]["id"]}]
+            self.client.send(json.dumps({"op": "subscribe", "subscriptions": rows}))
         super().__call__(*progress)
 
 
@@ -360,9 +365,8 @@ def test_a_watched_run_is_the_run_without(tmp_path: Path) -> None:
             socket.create_connection(("127.0.0.1", prometheus)),
             viewer(foxglove) as client,
         ):
-            client.send(json.dumps({"op": "subscribe", "subscriptions": [{"id": 1, "channelId": 1}]}))
             before = seen_by_the_kernel()
-            keep = UntilSeen(watch)
+            keep = UntilSeen(watch, client)
             watched, other = logged.run(folder, config, steps=1500, keep=keep)
             assert keep.told.startswith("session 1: 2 observations")
             after = seen_by_the_kernel()
