@@ -103,8 +103,9 @@ def test_the_lean_form_learns_the_same_numbers() -> None:
 @pytest.mark.filterwarnings("ignore::rtu_edge._base.errors.LearnerWarning")
 def test_speed_is_measured_without_a_peer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "SIZES", ((2, 8, (8,), 1),))
-    found = speed.text(speed.measure(3, with_jax=False, hold=False))
-    assert "| step_bound() |" in found and "| separate over its sweep |" in found
+    monkeypatch.setattr(speed, "SWEPT", (8,))
+    found = speed.text(speed.measure(3, with_jax=False, hold=False, with_hopper=False))
+    assert all(f"| {name} |" in found for name in ("step_bound()", "loop", "separate over its sweep"))
 
 
 # ---------------------------------------------------------------- tasks
@@ -232,10 +233,10 @@ def test_a_reduced_recall_task(tmp_path: Path) -> None:
     assert "| RepeatFirst | rtrl | 2,000 | 1 |" in done.output
 
 
-@pytest.mark.parametrize("study", ["costs", "popgym"])
+@pytest.mark.parametrize("study", ["costs", "popgym", "popgym_games", "peers", "speed"])
 def test_results_that_are_kept_name_host_and_versions_and_are_shown(study: str, tmp_path: Path) -> None:
     kept = json.loads((RESULTS / f"{study}.json").read_text())
-    assert kept["rows"] and kept["versions"]["numpy"] and kept["host"]["processor"]
+    assert kept["sizes" if study == "speed" else "rows"] and kept["versions"]["numpy"] and kept["host"]["processor"]
     done = CliRunner().invoke(main, ["show", study])
     assert done.exit_code == 0, done.output
     page = (ROOT / "docs/evidence_costs.md").read_text()

@@ -2,7 +2,8 @@
 
     python -m benchmarks.evidence costs --jobs 2     # error or return over operations and bytes
     python -m benchmarks.evidence mujoco --jobs 2    # masked MuJoCo; needs the extra mujoco
-    python -m benchmarks.evidence popgym --jobs 2    # three recall tasks
+    python -m benchmarks.evidence popgym --jobs 2    # three recall tasks; --games: the other eight
+    python -m benchmarks.evidence peers              # other libraries, in environments that it makes
     python -m benchmarks.evidence speed              # next to the same step in JAX; needs jax
 
 --write prints the table of all runs that have ended and keeps it in benchmarks/results; `show costs` prints that one.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import click
 
 from benchmarks.evidence import store
 from benchmarks.measure import RESULTS
+from rtu_edge._base.errors import LearnerWarning
 
 
 def common(function: Any) -> Any:
@@ -139,27 +142,67 @@ def mujoco(
 @common
 @click.option("--steps", type=click.IntRange(1000), default=10_000_000, help="Steps of a run.")
 @click.option("--seeds", type=click.IntRange(1), default=5, help="Number of seeds.")
-@click.option("--task", "tasks", multiple=True, help="Tasks; all three unless given.")
+@click.option("--task", "tasks", multiple=True, help="Tasks; the three of recall unless given.")
+@click.option("--games", is_flag=True, help="The other eight tasks; needs the package popgym.")
 @click.option("--learner", "learners", multiple=True, help="Of popgym.LEARNERS; all unless given.")
 def popgym(
-    jobs: int, folder: Path, write: bool, steps: int, seeds: int, tasks: tuple[str, ...], learners: tuple[str, ...]
-) -> None:
-    """Three recall tasks of POPGym."""
+    jobs: int, folder: Path, write: bool, steps: int, seeds: int, tasks: tuple[str, ...], games: bool,
+    learners: tuple[str, ...],
+) -> None:  # fmt: skip
+    """POPGym: three recall tasks, and eight more."""
     from benchmarks.evidence import popgym as study
 
-    known("--task", tasks, study.SIZES)
+    known("--task", tasks, study.TASKS)
     known("--learner", learners, study.LEARNERS)
-    place = folder / "popgym"
+    place = folder / ("popgym_games" if games else "popgym")
     grid = [
         study.Run(task, learner, seed, steps, str(place))
         for seed in range(seeds)
-        for task in tasks or study.SIZES
+        for task in tasks or (study.GAMES if games else study.SIZES)
         for learner in learners or study.LEARNERS
     ]
     if not write:
         for state in store.run_all(grid, study.train, jobs):
             click.echo(f"{state['task']} {state['learner']} seed {state['seed']}: {state['curve'][-1]}", err=True)
-    report(study, place, "popgym.json", write)
+    report(study, place, "popgym_games.json" if games else "popgym.json", write)
+
+
+@main.command()
+@common
+@click.option("--steps", type=click.IntRange(1000), default=100_000, help="Steps of a run.")
+@click.option("--seeds", type=click.IntRange(1), default=3, help="Number of seeds.")
+@click.option("--task", "tasks", multiple=True, help="Gymnasium's name; both unless given.")
+@click.option("--peer", "chosen", multiple=True, help="Of peers.PEERS; all that can be had unless given.")
+@click.option("--python", "pythons", multiple=True, metavar="PEER=PATH", help="An interpreter that has the peer.")
+def peers(
+    jobs: int, folder: Path, write: bool, steps: int, seeds: int, tasks: tuple[str, ...], chosen: tuple[str, ...],
+    pythons: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Position-only cart-pole and pendulum next to other libraries."""
+    from benchmarks.evidence import peers as study
+
+    given = {peer: path for peer, _, path in (pair.partition("=") for pair in pythons)}
+    known("--task", tasks, study.TASKS)
+    known("--python", given, study.PEERS)
+    known("--peer", chosen, study.PEERS)
+    for peer, path in given.items():
+        if not path:
+            raise click.BadParameter(f"{peer!r}: no path; give {peer}=PATH", param_hint="--python")
+    place = folder / "peers"
+    if not write:
+        wanted = chosen or [peer for peer in study.PEERS if peer != "streamlet" or peer in given]
+        if "streamlet" in wanted and "streamlet" not in given:
+            raise click.UsageError("streamlet is in no package index: give --python streamlet=PATH")
+        found = {peer: given.get(peer) or study.interpreter(peer, folder) for peer in wanted}
+        grid = [
+            study.Run(task, peer, seed, steps, str(place), python)
+            for seed in range(seeds)
+            for task in tasks or study.TASKS
+            for peer, python in found.items()
+        ]
+        for result in store.run_all(grid, study.train, jobs):
+            click.echo(f"{result['peer']} {result['task']} seed {result['seed']}: {study.score(result):.1f}", err=True)
+    report(study, place, "peers.json", write)
 
 
 @main.command()
@@ -167,8 +210,9 @@ def popgym(
 @click.option("--write", is_flag=True, help="Keep the numbers in benchmarks/results.")
 @click.option("--compare", is_flag=True, help="Only compare the numbers of 100 steps with the package's.")
 @click.option("--jax/--no-jax", "with_jax", default=True, help="With the peer, or the package alone.")
+@click.option("--hopper/--no-hopper", "with_hopper", default=True, help="With learning on Hopper; needs mujoco.")
 @click.option("--hold/--no-hold", default=True, help="Keep a core for this process, or share it with all others.")
-def speed(rounds: int, write: bool, compare: bool, with_jax: bool, hold: bool) -> None:
+def speed(rounds: int, write: bool, compare: bool, with_jax: bool, with_hopper: bool, hold: bool) -> None:
     """The package's control step and the same in JAX."""
     from benchmarks.evidence import speed as study
 
@@ -178,14 +222,15 @@ def speed(rounds: int, write: bool, compare: bool, with_jax: bool, hold: bool) -
         difference = study.compare(jnp, jnp.float32, to=jnp.asarray)
         click.echo(f"largest difference of a weight after 100 steps, single precision: {difference:.1e}")
         return
-    result = study.measure(rounds, with_jax, hold)
+    warnings.filterwarnings("ignore", category=LearnerWarning)  # of rewards that do not depend on the actions
+    result = study.measure(rounds, with_jax, hold, with_hopper)
     click.echo(study.text(result))
     if write:
         store.keep(RESULTS / "speed.json", **result)
 
 
 @main.command()
-@click.argument("study", type=click.Choice(["costs", "mujoco", "popgym", "speed"]))
+@click.argument("study", type=click.Choice(["costs", "mujoco", "popgym", "popgym_games", "peers", "speed"]))
 @click.option("--chart", type=click.Path(path_type=Path), help="Draw the picture of costs, as SVG or PNG.")
 def show(study: str, chart: Path | None) -> None:
     """Print the table of the results that are kept in benchmarks/results."""
@@ -194,7 +239,7 @@ def show(study: str, chart: Path | None) -> None:
     kept = store.read(RESULTS / f"{'masked_mujoco' if study == 'mujoco' else study}.json")
     if kept is None:
         raise click.ClickException(f"no results of {study} are kept: run it with --write")
-    module = importlib.import_module(f"benchmarks.evidence.{study}")
+    module = importlib.import_module(f"benchmarks.evidence.{study.removesuffix('_games')}")
     click.echo(module.text(kept if study == "speed" else kept["rows"]))
     if chart is not None:
         from benchmarks.evidence import picture

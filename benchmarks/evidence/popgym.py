@@ -11,7 +11,7 @@ CountRecall     colour and queried colour, one-hot  27        how many cards of 
 
 An episode has 51 steps; each is worth +-1 over the number of steps with a reward. The score is (return + 1) / 2, mean
 of the episodes that ended in the last 200 000 steps, exploration included. The next input carries action and reward,
-but for the learners *_alone.
+but for the learners *_alone. The other eight tasks: popgym_games.py.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import rtu_edge as rtu
-from benchmarks.evidence import training
+from benchmarks.evidence import popgym_games, training
+from benchmarks.evidence.popgym_games import GAMES
 from rtu_edge.learn.stored import load
 
 CARDS, STEPS = 52, 51
@@ -36,6 +37,7 @@ SIZES = {"RepeatPrevious": (4, 4), "RepeatFirst": (4, 4), "CountRecall": (4, 27)
 # Chance of uniform actions; the best published score of a streaming learner at 10 million steps.
 CHANCE = {"RepeatPrevious": 0.25, "RepeatFirst": 0.25, "CountRecall": 1 / 27}
 PUBLISHED = {"RepeatPrevious": 0.99, "RepeatFirst": 0.48, "CountRecall": 0.23}
+TASKS = (*SIZES, *GAMES)
 CONFIGURATION: dict[str, Any] = {
     "units": 64, "hidden": (64,), "gamma": 0.99, "trace_decay": 0.8, "previous_action": True, "previous_reward": True,
 }  # fmt: skip
@@ -53,7 +55,7 @@ LEARNERS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Run:
-    """One run: task of SIZES, learner of LEARNERS."""
+    """One run: task of TASKS, learner of LEARNERS."""
 
     task: str
     learner: str
@@ -102,10 +104,13 @@ def play(agent: Any, task: str, rng: np.random.Generator) -> tuple[int, float]:
 
 def train(run: Run) -> dict[str, Any]:
     """Continue a run to its number of steps; return its progress."""
-    observations, actions = SIZES[run.task]
+    env = popgym_games.make(run.task) if run.task in GAMES else None
+    observations, actions = (env.observation_space.shape[0], int(env.action_space.n)) if env else SIZES[run.task]
     settings = {**CONFIGURATION, "epsilon_steps": run.steps // 10, **LEARNERS[run.learner]}
 
     def episode(agent: Any, number: int) -> tuple[int, float]:
+        if env is not None:
+            return popgym_games.play(agent, env, run.seed, number)
         return play(agent, run.task, np.random.default_rng([run.seed, number]))
 
     def make() -> Any:
@@ -117,22 +122,32 @@ def train(run: Run) -> dict[str, Any]:
 def rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One row a task, learner and length of runs: each seed's curve of [steps, mean return, episodes]."""
     table: dict[tuple[str, str, int], dict[str, Any]] = {}
-    for result in sorted(found, key=lambda r: (list(SIZES).index(r["task"]), list(LEARNERS).index(r["learner"]))):
+    for result in sorted(found, key=lambda r: (TASKS.index(r["task"]), list(LEARNERS).index(r["learner"]))):
         key = (result["task"], result["learner"], result["steps"])
         row = table.setdefault(key, {"task": key[0], "learner": key[1], "steps": key[2], "runs": []})
         row["runs"].append({name: result[name] for name in ("seed", "done", "seconds", "curve")})
     return list(table.values())
 
 
+def score(task: str, value: float) -> float:
+    """Of a return: 0 for the worst, 1 for the best."""
+    worst, best = (GAMES[task].worst, GAMES[task].best) if task in GAMES else (-1.0, 1.0)
+    return (value - worst) / (best - worst)
+
+
 def text(table: list[dict[str, Any]]) -> str:
     """In Markdown, of runs that have ended."""
     lines = ["| task | learner | steps | seeds | score | each | chance | published, 10 M |", "|---" * 8 + "|"]
     for row in table:
-        each = [(run["curve"][-1][1] + 1) / 2 for run in row["runs"] if run["done"] >= row["steps"]]
+        task = row["task"]
+        each = [score(task, run["curve"][-1][1]) for run in row["runs"] if run["done"] >= row["steps"]]
+        chance, published = (
+            (GAMES[task].chance, GAMES[task].published or "-") if task in GAMES else (CHANCE[task], PUBLISHED[task])
+        )
         if each:
             cells = (
-                row["task"], row["learner"], f"{row['steps']:,}", len(each), f"{np.mean(each):.2f}",
-                ", ".join(f"{v:.2f}" for v in each), f"{CHANCE[row['task']]:.2f}", PUBLISHED[row["task"]],
+                task, row["learner"], f"{row['steps']:,}", len(each), f"{np.mean(each):.2f}",
+                ", ".join(f"{v:.2f}" for v in each), f"{chance:.2f}", published,
             )  # fmt: skip
             lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
