@@ -239,8 +239,8 @@ def test_results_that_are_kept_name_host_and_versions_and_are_shown(study: str, 
     assert kept["sizes" if study == "speed" else "rows"] and kept["versions"]["numpy"] and kept["host"]["processor"]
     done = CliRunner().invoke(main, ["show", study])
     assert done.exit_code == 0, done.output
-    page = (ROOT / "docs/evidence_costs.md").read_text()
-    assert [line for line in done.output.splitlines() if line and line not in page] == []
+    pages = "".join((ROOT / f"docs/evidence_{page}.md").read_text() for page in ("costs", "peers"))
+    assert [line for line in done.output.splitlines() if line and line not in pages] == []
 
 
 @pytest.mark.parametrize("arguments", [

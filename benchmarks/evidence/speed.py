@@ -155,7 +155,7 @@ def own_runs(d: int, n: int, hidden: tuple[int, ...], actions: int) -> dict[str,
     for body in ("separate", "shared"):
         agent = rtu.StreamAC(d, actions, units=n, hidden=hidden, body=body)
         bench = _testing.BenchAgent(agent._native_config, isas()[-1])
-        runs |= {body: bench.run, f"sweep, {body}": bench.sweep}
+        runs |= {body: bench.run, f"predict, {body}": bench.predict, f"sweep, {body}": bench.sweep}
     agent = rtu.StreamAC(d, actions, units=n, hidden=hidden, body="separate")
     x = np.random.default_rng(0).normal(size=(CHUNK, d)).astype(np.float32)
     agent.reset(x[0])
@@ -185,6 +185,17 @@ def own_runs(d: int, n: int, hidden: tuple[int, ...], actions: int) -> dict[str,
     }
 
 
+def dense_us(*size: Any) -> dict[str, float]:
+    """Of a step of each body, the time in the dense layers, with a clock around every kernel."""
+    d, n, hidden, actions = size
+    found = {}
+    for body in ("separate", "shared"):
+        agent = rtu.StreamAC(d, actions, units=n, hidden=hidden, body=body)
+        parts = _testing.BenchAgent(agent._native_config, isas()[-1]).parts(2000)
+        found[body] = round(parts["dense"] / 1e3, 2)
+    return found
+
+
 def hopper(steps: int = HOPPER_STEPS) -> dict[str, Any]:
     """agent.learn(env) on Hopper with the configuration of the MuJoCo study: us a step, and the share outside env."""
     with required():
@@ -212,7 +223,9 @@ def hopper(steps: int = HOPPER_STEPS) -> dict[str, Any]:
     spent, begun = 0, time.perf_counter_ns()
     agent.learn(env, steps, seed=1, progress=False)
     wall = time.perf_counter_ns() - begun
-    return {"steps": steps, "us": round(wall / steps / 1e3, 2), "learner_us": round((wall - spent) / steps / 1e3, 2)}
+    core_ns = _testing.BenchAgent(agent._native_config, isas()[-1]).run(steps)
+    us = {"us": wall, "learner_us": wall - spent, "core_us": core_ns}
+    return {"steps": steps, **{name: round(ns / steps / 1e3, 2) for name, ns in us.items()}}
 
 
 def measure(rounds: int, with_jax: bool = True, hold: bool = True, with_hopper: bool = True) -> dict[str, Any]:
@@ -228,7 +241,8 @@ def measure(rounds: int, with_jax: bool = True, hold: bool = True, with_hopper: 
         samples, busy = interleave(runs, rounds, block_ns=2e6, quanta={"JAX, compiled": CHUNK})
         us = {name: round(times[1] / 1e3, 2) for name, times in summary(samples).items()}
         row: dict[str, Any] = {"inputs": d, "units": n, "hidden": hidden, "actions": actions, "us": us,
-                               "others_busy": round(busy, 2), "ratios": {}}  # fmt: skip
+                               "others_busy": round(busy, 2), "dense_us": dense_us(d, n, hidden, actions),
+                               "ratios": {}}  # fmt: skip
         for (units, name), goal in GOALS.items():
             ours, _, peer = name.partition(" / ")
             if units == n and peer in us:
@@ -251,10 +265,14 @@ def text(result: dict[str, Any]) -> str:
         size = f"{row['inputs']} inputs, {row['units']} units, {'x'.join(map(str, row['hidden']))} hidden"
         lines += [f"\n{size}; other cores busy {row['others_busy']:.2f}\n", "| contender | us a step |", "|---|---|"]
         lines += [f"| {name} | {us:.2f} |" for name, us in row["us"].items()]
+        lines += [f"| dense layers, {name} | {us:.2f} |" for name, us in row["dense_us"].items()]
         lines += ["", "| ratio | measured | goal |", "|---|---|---|"]
         lines += [f"| {name} | {one['ratio']:.2f} | {one['goal']:g} |" for name, one in row["ratios"].items()]
     if hop := result.get("hopper"):
-        share = hop["learner_us"] / hop["us"]
-        lines.append(f"\nagent.learn(env) on Hopper, {hop['steps']:,} steps: {hop['us']:.1f} us a step, "
-                     f"{hop['learner_us']:.1f} us of them outside the environment: {share:.2f}; goal {HOPPER_SHARE:g}")  # fmt: skip
+        lines += [
+            f"\nagent.learn(env) on Hopper, {hop['steps']:,} steps: {hop['us']:.1f} us a step, of which "
+            f"{hop['learner_us']:.1f} us are outside",
+            f"the environment and {hop['core_us']:.1f} us in the core; share outside "
+            f"{hop['learner_us'] / hop['us']:.2f}, goal {HOPPER_SHARE:g}.",
+        ]
     return "\n".join(lines)

@@ -1,5 +1,5 @@
-"""Recurrent AC(lambda) of streamlet with ObGD, as in its examples. It has no recurrent trace unit: a GRU of flax with 64
-units takes its place, with credit for one step. All is compiled, the task too."""
+"""Recurrent AC(lambda) of streamlet with ObGD and the numbers of its examples. It has no recurrent trace unit: a GRU of
+flax with 64 units takes its place, with credit for one step. All is compiled, the task too."""
 
 from __future__ import annotations
 
@@ -9,15 +9,10 @@ import distrax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import lox
 import measured
 import numpy as np
 from streamlet.algorithms import RecurrentACLambda, RecurrentACLambdaConfig
-from streamlet.environments.wrappers import (
-    NormalizeObservationWrapper,
-    NormalizeRewardWrapper,
-    RecordEpisodeStatistics,
-)
+from streamlet.environments.wrappers import NormalizeObservationWrapper, NormalizeRewardWrapper
 from streamlet.networks import sparse
 from streamlet.optimizers import ObGD, ObGDConfig
 
@@ -48,7 +43,7 @@ def train(task: str, steps: int, seed: int) -> measured.Episodes:
     env, params = measured.compiled_positions_only(task)
     space = env.action_space(params)
     discrete = hasattr(space, "n")
-    env = NormalizeRewardWrapper(NormalizeObservationWrapper(RecordEpisodeStatistics(env)))
+    env = NormalizeRewardWrapper(NormalizeObservationWrapper(env))
     agent = RecurrentACLambda(
         RecurrentACLambdaConfig(gamma=0.99, trace_lambda=0.8, unroll=1),
         env,
@@ -57,12 +52,19 @@ def train(task: str, steps: int, seed: int) -> measured.Episodes:
         ObGD(ObGDConfig(lr=1.0, kappa=3.0)),
         ObGD(ObGDConfig(lr=1.0, kappa=2.0)),
     )
+
+    @jax.jit
+    def step(state: Any, key: Any) -> Any:
+        state, transition = agent.env_step(state, key, 1.0)
+        log = state.env_state.env_state.env_state  # of the innermost wrapper, which records returns
+        return agent.update_step(state, transition), (
+            transition.second.done, log.returned_episode_lengths, log.returned_episode_returns,
+        )  # fmt: skip
+
     state = agent.init(jax.random.key(seed))
-    train = jax.jit(lox.spool(agent.train), static_argnums=2)
-    _, logs = train(jax.random.key(seed + 1), state, steps)
-    ended = np.asarray(logs["returned_episode"])
-    lengths, returns = (np.asarray(logs[f"returned_episode_{name}"])[ended] for name in ("lengths", "returns"))
-    return zip(lengths, returns, strict=True)
+    _, log = jax.lax.scan(step, state, jax.random.split(jax.random.key(seed + 1), steps))
+    ended, lengths, returns = map(np.asarray, log)
+    return zip(lengths[ended], returns[ended], strict=True)
 
 
 if __name__ == "__main__":
