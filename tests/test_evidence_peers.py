@@ -1,4 +1,4 @@
-"""benchmarks.evidence, peers and the games of POPGym: environments, programs and scores, with what is installed here."""
+"""benchmarks.evidence, peers and the games of POPGym: environments, programs and scores, with what is installed."""
 
 from __future__ import annotations
 
