@@ -38,7 +38,7 @@ set(stm32f405_board ${stm32f405}/start.c ${stm32f405}/board.c)
 
 # The firmware: the bridge and a simulated plant.
 rtu_image(tl_stm32f405 SOURCES ${stm32f405_board} ${stm32f405}/main.c
-  LINK tl_stm32f405_drivers tl_simulated tl_bridge tl_plants tl_protocol
+  LINK tl_stm32f405_drivers tl_store tl_simulated tl_bridge tl_plants tl_protocol
   LINK_OPTIONS ${stm32f405_link})
 set(TL_FIRMWARE_PLANT cartpole CACHE STRING "the simulated plant in front of which the image puts the bridge")
 set(TL_FIRMWARE_SOURCE "" CACHE FILEPATH
@@ -58,7 +58,7 @@ endif()
 # sizes (observations, units, hidden).
 function(rtu_learner_image target shared sizes)
   rtu_image(${target} SOURCES ${stm32f405_board} ${stm32f405}/learner.cpp
-    LINK tl_stm32f405_drivers tl_simulated tl_bridge tl_plants tl_protocol LINK_OPTIONS ${stm32f405_link})
+    LINK tl_stm32f405_drivers tl_store tl_simulated tl_bridge tl_plants tl_protocol LINK_OPTIONS ${stm32f405_link})
   target_compile_definitions(${target} PRIVATE TL_LEARNER_SHARED=${shared} TL_LEARNER_SIZES=${sizes})
   # Its one C++ file: everything in it that is constant becomes so.
   target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fwhole-program>)

@@ -38,7 +38,7 @@ foreach(source IN LISTS native_tests firmware_tests)
     target_link_libraries(${target} PRIVATE rtu_testing rtu_c rtu_loop rtu_learn)
   endif()
   target_link_libraries(
-    ${target} PRIVATE tl_stm32f405_drivers tl_simulated tl_bridge tl_servos_emulated tl_bus tl_families tl_plants
+    ${target} PRIVATE tl_stm32f405_drivers tl_store tl_simulated tl_bridge tl_servos_emulated tl_bus tl_families tl_plants
     tl_protocol m)
   # Tests assert() also in a release build. Optimised less than the libraries: quicker to compile, and gcc 12 for
   # aarch64 fails with an internal error at -O3.
@@ -55,3 +55,7 @@ target_link_libraries(cortex_learner_host PRIVATE rtu_warnings rtu_learn tl_plan
 add_executable(cortex_learner_host_shared tests/firmware/cortex/learner_host.cpp)
 target_compile_definitions(cortex_learner_host_shared PRIVATE TL_LEARNER_SHARED=1)
 target_link_libraries(cortex_learner_host_shared PRIVATE rtu_warnings rtu_learn tl_plants)
+# That of the micro:bit: rtu_edge.device.boards.build_learner.
+add_executable(cortex_learner_host_small EXCLUDE_FROM_ALL tests/firmware/cortex/learner_host.cpp)
+target_compile_definitions(cortex_learner_host_small PRIVATE TL_LEARNER_SHARED=1 TL_LEARNER_SIZES=2,8,8)
+target_link_libraries(cortex_learner_host_small PRIVATE rtu_warnings rtu_learn tl_plants)

@@ -7,16 +7,18 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from qemu import PREFIX, Board, count_learner, run_counted, size_of
 from rtu_edge._bridge import lib
 from toolchain import ROOT, build, run, sections, tool
 
 import rtu_edge as rtu
-from rtu_edge.hil.learner import SETTINGS, SHARED_SETTINGS, BoardLearner, LearnerStatus
+from rtu_edge.hil.learner import SETTINGS, SHARED_SETTINGS, BoardLearner, LearnerStatus, Update, replay
 from rtu_edge.learn.on_board import on_board
 
 SEED, STEPS, TARGET = 4, 22_000, 475.0  # the mean of the last 20 episodes, of 500, is reached at 21 773
@@ -26,7 +28,7 @@ RECORDED_WITH = "12."
 RECORDS = {"tl_stm32f405_learner": (43_924, 86_900), "tl_stm32f405_learner_shared": (35_370, 69_300)}
 # Of the agent, in addition to the bridge: RAM with pointers, flash with its protocol.
 RAM_LIMITS = {"tl_stm32f405_learner": 16_896, "tl_stm32f405_learner_shared": 12_288}
-FLASH_LIMIT, STACK_LIMIT = 24 * 1024, 2048
+FLASH_LIMIT, STACK_LIMIT = 26 * 1024, 2048
 IMAGES = tuple(RECORDS)
 SETTINGS_OF = {"tl_stm32f405_learner": SETTINGS, "tl_stm32f405_learner_shared": SHARED_SETTINGS}
 
@@ -194,3 +196,54 @@ def test_one_body_for_both_has_the_bits_of_the_host(image: Path, learner_host: P
 def test_kernels_with_vldm_have_the_bits_of_the_portable_ones(image: Path, tmp_path: Path) -> None:
     said, _ = run_counted(image.with_name("cortex_dense.elf"), tmp_path / "counts", "tl_board_main", "tl_on_fault")
     assert said == "equal\n"
+
+
+REPLAY = """
+import sys
+import numpy as np
+import rtu_edge as rtu
+from rtu_edge.hil.learner import SHARED_SETTINGS, Update, replay
+agent = rtu.StreamAC(**SHARED_SETTINGS, seed=int(sys.argv[1]))
+payloads = np.load(sys.argv[2])
+print(replay(agent, (Update.read(payload.tobytes()) for payload in payloads)))
+agent.save(sys.argv[3])
+"""
+
+
+def test_the_host_replays_what_the_board_learned_from(image: Path, learner_host: Path, tmp_path: Path) -> None:
+    """Observations and rewards over the line, no plant on the host: every action and the state at the end."""
+    payloads: list[bytes] = []
+    read = Update.read
+    with Board(image.with_name("tl_stm32f405_learner_shared.elf")) as board, BoardLearner(board.port) as learner:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Update, "read", lambda payload: (payloads.append(payload), read(payload))[1])
+            learner.record(True)
+            learner.init(SEED)
+            episodes = list(learner.run(400))[-1].episodes
+        (tmp_path / "arena").write_bytes(learner.download())
+    updates = learner.updates
+    assert sum(update.first for update in updates) == episodes + 1 and episodes > 3
+    assert [update.steps for update in updates if not update.first] == list(range(400))  # none was lost
+    np.save(tmp_path / "payloads.npy", np.array([np.frombuffer(payload, np.uint8) for payload in payloads]))
+    text = configuration_text(tmp_path, SHARED_SETTINGS)
+    host = learner_host.with_name("cortex_learner_host_shared")
+    run(host, "pack", tmp_path / "arena", text, tmp_path / "device.rtu")
+    environment = {**os.environ, "RTU_EDGE_ISA": "scalar"}
+    files = (str(SEED), str(tmp_path / "payloads.npy"), str(tmp_path / "host.rtu"))
+    done = subprocess.run(
+        [sys.executable, "-c", REPLAY, *files], env=environment, cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["0"]
+    assert (tmp_path / "device.rtu").read_bytes() == (tmp_path / "host.rtu").read_bytes()
+    wrong = [replace(updates[0], action=updates[0].action + 0.5)]  # an action that was not taken is noticed
+    assert replay(rtu.StreamAC(**SHARED_SETTINGS, seed=SEED), wrong) == 1
+
+
+def test_a_checkpoint_that_the_flash_does_not_take_is_not_claimed(image: Path) -> None:
+    """QEMU ignores writes to this board's flash; tests/test_power_cut.py has one whose flash it models."""
+    with Board(image) as board, BoardLearner(board.port) as learner:
+        learner.init(SEED)
+        list(learner.run(30))
+        before = learner.download()
+        assert learner.save().saved == 0
+        assert learner.download() == before

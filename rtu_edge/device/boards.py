@@ -14,13 +14,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge.device.firmware import sources
 
-__all__ = ["BOARDS", "Board", "build_board", "find_board", "link_flags"]
+__all__ = ["BOARDS", "Board", "build_board", "build_learner", "find_board", "link_flags"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Board:
         emulator: a program of QEMU and the name of its model.
         hz: of the processor, on the real board.
         baud: of the line.
+        store: bytes at the end of its flash for checkpoints of a learner; 0: it has no such firmware.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Board:
     emulator: tuple[str, str]
     hz: int
     baud: int = 1_000_000
+    store: int = 0
 
     @property
     def avr(self) -> bool:
@@ -102,6 +104,7 @@ BOARDS: dict[str, Board] = {
             ("qemu-system-arm", "microbit"),
             16_000_000,
             115_200,
+            16 * _K,
         ),
         Board(
             "netduino2",
@@ -141,6 +144,11 @@ BOARDS: dict[str, Board] = {
 
 # Size first, reproducible floating point, and the stack of each function (benchmarks/boards.py).
 _FLAGS = ("-Os", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections", "-fstack-usage", "-Wall", "-Wextra")
+_CXX = (
+    *("-std=c++17", "-nostdinc++", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"),
+    *("-fno-asynchronous-unwind-tables", "-fno-math-errno", "-fno-trapping-math", "-fwhole-program"),
+)
+_LEARNER = ("TL_LEARNER_SHARED=1", "TL_LEARNER_SIZES=2,8,8")
 _DRIVERS = ("identity.c", "watchdog.c", "memory.c")
 _FOR_HOSTS = ("batch.c", "plant.c")
 
@@ -180,31 +188,58 @@ def build_board(name: str, plant: str, out: str | os.PathLike[str] | None = None
         raise ConfigError(f"{plant}: no such file; must be the C file of a plant, or the name of one of the package's")
     given = "-".join([name, own.stem if own else plant, *(size.replace("TL_SIZE_", "").lower() for size in sizes)])
     folder = Path(out) if out is not None else root / "build" / "boards" / given.replace("=", "")
-    folder.mkdir(parents=True, exist_ok=True)
-    image = folder / "firmware.elf"
     defined = [f"-D{size}" for size in sizes]
     if own is None:
         defined.append(f"-DTL_FIRMWARE_PLANT=tl_plant_{plant.replace('-', '_')}")
-    files = [*([own.resolve()] if own else []), *_files(board, root)]
+    files = [*([own.resolve()] if own else []), *_files(board, root, "main.c")]
+    return _build(board, root, folder, files, defined, list(own.resolve().parent.glob("*.h")) if own else [])
+
+
+def build_learner(name: str, out: str | os.PathLike[str] | None = None) -> Path:
+    """Build the firmware with a learner for a board of BOARDS: 8 units, 8 hidden, one shared body (docs/boards.md).
+
+    Args:
+        name: of a board with `store`.
+        out: the build folder; default: one in build/boards/ of the source tree.
+
+    Returns:
+        The ELF file.
+
+    Raises:
+        ConfigError: no such board.
+        DeviceError: the compiler is missing, or refuses; there is no source tree.
+    """
+    found, root = find_board(name), sources()
+    if not found.store:
+        having = ", ".join(board.name for board in BOARDS.values() if board.store)
+        raise ConfigError(f"board {name!r}: it has no firmware with a learner; must be {having}")
+    if not (root / "native" / "learners").is_dir():
+        raise DeviceError(f"{root}: no sources of the learner there")
+    board = replace(found, flash=(found.flash[0], found.flash[1] - found.store))
+    folder = Path(out) if out is not None else root / "build" / "boards" / f"{name}-learner"
+    files = [*_files(board, root, "learner_board.c", "soft_sqrt.c", f"{board.port[0].removesuffix('.c')}_flash.c")]
+    others = ("boards/store/store.c", "boards/simulated/simulated.c", "plants/plant.c", "boards/stm32f405/learner.cpp")
+    files += [root / "firmware_bridge" / name for name in others]
+    defined = [f"-D{word}" for word in _LEARNER]
+    return _build(board, root, folder, files, defined, [*(root / "native").rglob("*.h")])
+
+
+def _build(
+    board: Board, root: Path, folder: Path, files: Sequence[Path], defined: list[str], headers: Sequence[Path]
+) -> Path:
+    """Compile and link unless the image is of just these inputs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    image = folder / "firmware.elf"
     with open(folder / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        headers = [*(root / "firmware_bridge").rglob("*.h"), *(own.resolve().parent.glob("*.h") if own else [])]
-        inputs = _digest([*files, *headers, *_scripts(root), Path(__file__)], name, *defined)
+        used = [*(root / "firmware_bridge").rglob("*.h"), *headers]
+        inputs = _digest([*files, *used, *_scripts(root), Path(__file__)], board.name, *defined)
         if image.is_file() and _text(folder / "inputs") == inputs:
             return image
         image.unlink(missing_ok=True)
         objects = [_compile(board, root, file, folder / f"{i}-{file.stem}.o", defined) for i, file in enumerate(files)]
-        _run(
-            [
-                _tool(f"{board.prefix}gcc"),
-                *board.flags,
-                *link_flags(board, root, folder),
-                *objects,
-                "-lgcc",
-                "-o",
-                image,
-            ]
-        )
+        link = link_flags(board, root, folder)
+        _run([_tool(f"{board.prefix}gcc"), *board.flags, *link, *objects, "-lgcc", "-o", image])
         (folder / "inputs").write_text(inputs, encoding="ascii")
     return image
 
@@ -213,11 +248,12 @@ def _scripts(root: Path) -> list[Path]:
     return [root / "firmware_bridge" / "boards" / "ports" / "image.ld"]
 
 
-def _files(board: Board, root: Path) -> Iterator[Path]:
+def _files(board: Board, root: Path, *more: str) -> Iterator[Path]:
+    """Sources of an image; `more` of them in boards/ports."""
     device = root / "firmware_bridge"
     for room in ("protocol", "bridge", "plants"):
         yield from (path for path in sorted((device / room).glob("*.c")) if path.name not in _FOR_HOSTS)
-    yield from (device / "boards" / "ports" / name for name in ("main.c", *board.port))
+    yield from (device / "boards" / "ports" / name for name in (*more, *board.port))
     for name in _DRIVERS:
         if not board.avr or name == "identity.c":
             yield device / "boards" / "stm32f405" / name
@@ -236,9 +272,15 @@ def _text(path: Path) -> str:
 
 
 def _compile(board: Board, root: Path, file: Path, made: Path, defined: list[str]) -> Path:
-    command = [_tool(f"{board.prefix}gcc"), *board.flags, *_FLAGS, *defined, f"-I{root}", "-c", file, "-o", made]
+    compiler, flags = ("gcc", board.flags) if file.suffix == ".c" else ("g++", _plus_plus(board))
+    command = [_tool(board.prefix + compiler), *flags, *_FLAGS, *defined, f"-I{root}", "-c", file, "-o", made]
     _run(command)
     return made
+
+
+def _plus_plus(board: Board) -> tuple[str, ...]:
+    """The learner's file is C++ and compiled as a whole program, as in cmake/firmware.cmake."""
+    return (*(flag for flag in board.flags if flag != "-std=c99"), *_CXX)
 
 
 def link_flags(board: Board, root: Path, folder: Path) -> list[str | Path]:

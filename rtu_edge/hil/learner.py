@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from rtu_edge._base.closing import Closing
 from rtu_edge._base.errors import DeviceError
@@ -15,7 +18,10 @@ from rtu_edge._bridge import lib
 from rtu_edge.device import protocol
 from rtu_edge.device.ports import DEFAULT_BAUD, open_port
 
-__all__ = ["SETTINGS", "SHARED_SETTINGS", "BoardLearner", "LearnerStatus"]
+if TYPE_CHECKING:
+    from rtu_edge.learn.stream_ac import StreamAC
+
+__all__ = ["SETTINGS", "SHARED_SETTINGS", "BoardLearner", "LearnerStatus", "Update", "replay"]
 
 # Arguments of StreamAC for the learner that the board has (firmware_bridge/boards/stm32f405/learner_model.h).
 SETTINGS: dict[str, Any] = {
@@ -47,6 +53,7 @@ class LearnerStatus:
         last_return, mean_return: of the last episode, and of the last 20.
         value, delta: of the last step.
         arena_bytes: B; the learner's memory.
+        saved: number of the newest checkpoint in flash; 0: there is none.
     """
 
     running: bool
@@ -58,6 +65,57 @@ class LearnerStatus:
     value: float
     delta: float
     arena_bytes: int
+    saved: int
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one update of a board's learner was made of.
+
+    Args:
+        first: an episode begins with this observation; there is no reward.
+        terminated, truncated: the episode ends with it.
+        steps: control steps since INIT, before this one.
+        reward: of the transition into the observation.
+        action: in [-1, 1], after the observation.
+        observation: (observation_size,)
+    """
+
+    first: bool
+    terminated: bool
+    truncated: bool
+    steps: int
+    reward: float
+    action: float
+    observation: npt.NDArray[np.float32]
+
+    @classmethod
+    def read(cls, payload: bytes) -> Update:
+        """From a RECORD."""
+        flags, steps, reward, action = struct.unpack_from("<xB2xIff", payload)
+        bits = (lib.TL_LEARNER_FIRST, lib.TL_LEARNER_TERMINATED, lib.TL_LEARNER_TRUNCATED)
+        return cls(*(bool(flags & bit) for bit in bits), steps, reward, action, np.frombuffer(payload, "<f4", -1, 16))
+
+
+def replay(agent: StreamAC, updates: Iterable[Update]) -> int:
+    """Make the same updates with an agent of this host; return how many of its actions had other bits.
+
+    With the board's configuration and seed, or its state at the beginning, and RTU_EDGE_ISA=scalar it is 0, and the
+    agent's state has the board's bits at the end. There is no plant: the host needs no model of it.
+
+    Args:
+        agent: of the board's configuration.
+        updates: in sequence; the first one begins an episode.
+    """
+    other = 0
+    for update in updates:
+        if update.first:
+            action = agent.reset(update.observation)
+        else:
+            action = agent.predict(update.observation)
+            agent.update(update.reward, terminated=update.terminated, truncated=update.truncated)
+        other += np.float32(action[0]).tobytes() != np.float32(update.action).tobytes()
+    return other
 
 
 class BoardLearner(Closing):
@@ -68,6 +126,8 @@ class BoardLearner(Closing):
         baud: for a real line.
         answer_s: s; timeout of an answer, including a step of the learner.
 
+    `updates` has what the board has reported since record(True).
+
     Raises:
         DeviceError: the port cannot be opened, or there is no answer. Each call raises it without an answer, or if the
             port is lost.
@@ -77,6 +137,7 @@ class BoardLearner(Closing):
         self._answer_s = answer_s
         self._decoder = protocol.Decoder()
         self._waiting: list[protocol.Frame] = []
+        self.updates: list[Update] = []
         self._port = open_port(port, baud)
         try:
             self._write(b"\0")
@@ -108,6 +169,13 @@ class BoardLearner(Closing):
             status = self._status(silence_s)
             yield status
 
+    def record(self, on: bool) -> LearnerStatus:
+        """Let the board report each update, for replay(); it waits for the line, so that none is lost.
+
+        Ask before init(), whose first observation is reported as well.
+        """
+        return self._ask(lib.TL_LEARNER_RECORD, int(on))
+
     def download(self) -> bytes:
         """The learner's memory, one lane wide, in the layout of the arena (native/core/arena.h)."""
         size, arena = self.status().arena_bytes, b""
@@ -128,6 +196,17 @@ class BoardLearner(Closing):
         for at in range(0, len(arena), lib.TL_LEARNER_CHUNK):
             self._send(lib.TL_LEARNER_BYTES, struct.pack("<I", at) + arena[at : at + lib.TL_LEARNER_CHUNK])
             self._status(self._answer_s)
+
+    def save(self, every: int = 0) -> LearnerStatus:
+        """Write a checkpoint to the board's flash; after a restart the learner continues from the newest one.
+
+        Args:
+            every: 0: now. Otherwise at the end of the first episode after each so many control steps, until init().
+
+        The status has a higher `saved` if a checkpoint was written. It is not while the actuators may move, because
+        the processor stands still meanwhile, nor if the flash is worn out.
+        """
+        return self._ask(lib.TL_LEARNER_SAVE, every)
 
     def close(self) -> None:
         """Close the port; idempotent."""
@@ -158,7 +237,7 @@ class BoardLearner(Closing):
         return self._status(self._answer_s)
 
     def _status(self, seconds: float) -> LearnerStatus:
-        running, *rest = struct.unpack_from("<4I4fI", self._next(lib.TL_LEARNER_STATUS, seconds))
+        running, *rest = struct.unpack_from("<4I4fI4xI", self._next(lib.TL_LEARNER_STATUS, seconds))
         return LearnerStatus(bool(running), *rest)
 
     def _next(self, op: int, seconds: float) -> bytes:
@@ -167,7 +246,11 @@ class BoardLearner(Closing):
         while time.monotonic() < give_up:
             while self._waiting:
                 frame = self._waiting.pop(0)
-                if frame.type == protocol.FrameType.LEARNER and frame.payload[:1] == bytes([op]):
+                if frame.type != protocol.FrameType.LEARNER:
+                    continue
+                if frame.payload[:1] == bytes([lib.TL_LEARNER_RECORD]):
+                    self.updates.append(Update.read(frame.payload))
+                elif frame.payload[:1] == bytes([op]):
                     return frame.payload[lib.TL_LEARNER_HEAD :]
             self._waiting += self._decoder.feed(self._read())
         raise DeviceError(f"{self._port.url}: the learner has not answered within {seconds:g} s")

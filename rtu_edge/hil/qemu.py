@@ -23,11 +23,12 @@ _SOURCES = Path(__file__).resolve().parents[2]
 
 
 class QemuBoard(Closing):
-    """An image that runs in QEMU's netduinoplus2, its USART1 a pty of this host.
+    """An image that runs in QEMU, its serial line a pty of this host.
 
     Args:
         image: the ELF file.
         options: more of QEMU's.
+        machine: QEMU's name of the board.
         cpu: the core that QEMU is pinned to; None for any. Unpinned, its latency is bimodal, with a second mode four
             times worse.
 
@@ -37,11 +38,11 @@ class QemuBoard(Closing):
         DeviceError: QEMU is missing or does not start; the message has its output.
     """
 
-    def __init__(self, image: str | os.PathLike[str], *options: str, cpu: int | None = None) -> None:
+    def __init__(self, image: str | os.PathLike[str], *options: str, machine: str = "netduinoplus2", cpu: int | None = None) -> None:
         command = [
             find_tool("qemu-system-arm"),
             "-M",
-            "netduinoplus2",
+            machine,
             "-display",
             "none",
             "-accel",

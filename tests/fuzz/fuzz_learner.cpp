@@ -3,12 +3,10 @@
 // raw bytes, or nothing; then the learner takes a control step if requested.
 //
 // Properties: for any upload, reads and writes stay inside the arena and the learner continues to step; nothing changes
-// it while it runs; every request is answered by one valid frame.
+// it while it runs; no flash is written while the actuators may move; every request is answered by one valid frame.
 #include "firmware_bridge/boards/stm32f405/learner.cpp"
 
 #include "input.h"
-
-tl_serial tl_board_serial;
 
 namespace {
 
@@ -57,6 +55,31 @@ size_t next_bytes(uint8_t* out, size_t room) {
 void tl_board_start(tl_board* board) { memset(board, 0, sizeof *board); }
 uint64_t tl_board_now_us(void) { return now_us; }
 void tl_board_sleep(void) {}
+size_t tl_board_room(void) { return TL_SERIAL_TX; }
+
+// Two slots of flash in memory; the script cuts none of its writes (tests/firmware/test_store.c does).
+namespace {
+
+constexpr uint32_t kSlotBytes = 32 * 1024;
+uint32_t slots[TL_STORE_SLOTS][kSlotBytes / 4];
+
+bool erase(uint32_t slot) {
+  CHECK(slot < TL_STORE_SLOTS && device.bridge.state != TL_STATE_ARMED && device.bridge.state != TL_STATE_RESETTING);
+  memset(slots[slot], 0xff, sizeof slots[slot]);
+  return true;
+}
+
+bool program(uint32_t slot, uint32_t offset, uint32_t value) {
+  CHECK(slot < TL_STORE_SLOTS && offset % 4 == 0 && offset < kSlotBytes && slots[slot][offset / 4] == ~0u);
+  slots[slot][offset / 4] = value;
+  return true;
+}
+
+uint32_t read_word(uint32_t slot, uint32_t offset) { return slots[slot][offset / 4]; }
+
+}  // namespace
+
+const tl_flash_driver tl_board_flash = {kSlotBytes, erase, program, read_word};
 
 void tl_board_send(void*, const uint8_t* bytes, size_t n) {
   tl_frame frame;
@@ -65,6 +88,11 @@ void tl_board_send(void*, const uint8_t* bytes, size_t n) {
   if (frame.type != TL_TYPE_LEARNER) return;
   ++answered;
   CHECK(frame.size >= TL_LEARNER_HEAD);
+  if (frame.payload[0] == TL_LEARNER_RECORD) {  // not an answer
+    --answered;
+    CHECK(recording && frame.size == kRecordBytes);
+    return;
+  }
   if (frame.payload[0] == TL_LEARNER_STATUS) {
     CHECK(frame.size == TL_LEARNER_STATUS_BYTES && tl_get_u32(frame.payload + 36) == sizeof tl_learner_memory);
     return;
@@ -75,7 +103,7 @@ void tl_board_send(void*, const uint8_t* bytes, size_t n) {
   CHECK(memcmp(frame.payload + 8, memory + offset, frame.size - 8u) == 0);
 }
 
-size_t tl_serial_read(tl_serial*, uint8_t* bytes, size_t n) {
+size_t tl_board_read(uint8_t* bytes, size_t n) {
   if (script.empty() || ++turns > kTurnsMax) throw Done{};
   asked = answered = 0;
   now_us += 1000;
@@ -94,7 +122,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   turns = 0;
   now_us = 0;
   limit = 0;
-  written = false;
+  written = recording = false;
+  saved = save_every = save_at = 0;
+  memset(slots, 0, sizeof slots);
   tx_seq = 0;
   tl_decoder_init(&sent);
   tl_decoder_init(&heard);

@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "firmware_bridge/boards/stm32f405/flash.h"
 #include "firmware_bridge/boards/stm32f405/identity.h"
 #include "firmware_bridge/boards/stm32f405/start.h"
 #include "firmware_bridge/boards/stm32f405/watchdog.h"
@@ -40,6 +41,25 @@ void tl_board_send(void *unused, const uint8_t *bytes, size_t n) {
     /* Triggered by software, because QEMU before version 8 does not emulate the interrupt of an empty transmitter. */
     TL_NVIC_PEND[TL_USART1_INTERRUPT / 32] = 1u << TL_USART1_INTERRUPT % 32;
 }
+
+size_t tl_board_read(uint8_t *bytes, size_t n) { return tl_serial_read(&tl_board_serial, bytes, n); }
+
+size_t tl_board_room(void) { return tl_serial_room(&tl_board_serial); }
+
+/* The watchdog runs on while the processor stands still, and its oscillator may be a third too fast. */
+static bool erase(uint32_t slot) {
+    (void)tl_watchdog_start(TL_IWDG, 2 * TL_FLASH_ERASE_MS);
+    const bool done = tl_flash_erase(slot);
+    (void)tl_watchdog_start(TL_IWDG, TL_BOARD_WATCHDOG_MS);
+    return done;
+}
+
+static bool program(uint32_t slot, uint32_t offset, uint32_t value) {
+    tl_watchdog_feed(TL_IWDG);
+    return tl_flash_program(slot, offset, value);
+}
+
+const tl_flash_driver tl_board_flash = {TL_FLASH_SLOT_BYTES, erase, program, tl_flash_read};
 
 void tl_board_sleep(void) {
     /* With interrupts masked nothing can arrive between the check and the sleep; WFI also wakes for a masked

@@ -7,6 +7,7 @@
 
 #include "firmware_bridge/boards/stm32f405/clock.h"
 #include "firmware_bridge/boards/stm32f405/serial.h"
+#include "firmware_bridge/boards/store/store.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,6 +31,15 @@ uint64_t tl_board_now_us(void);
 
 /* A send function of the bridge: queues a frame, or drops all of it when the line is full. */
 void tl_board_send(void *unused, const uint8_t *bytes, size_t n);
+
+/* Reads up to n received bytes; returns the number. */
+size_t tl_board_read(uint8_t *bytes, size_t n);
+
+/* Free space of the line for bytes to send. */
+size_t tl_board_room(void);
+
+/* The slots of a checkpoint. Writing them stops the processor for up to 4 s: only while the actuators rest. */
+extern const tl_flash_driver tl_board_flash;
 
 /* Sleeps until the next interrupt (a received byte, the next millisecond), unless bytes are already there. */
 void tl_board_sleep(void);

@@ -1,6 +1,6 @@
 // The firmware with a learner: TickLink as in main.c, and, in the remaining time, a recurrent agent that learns to
-// balance a cart-pole in virtual time. The host starts and monitors it, downloads and uploads its state:
-// firmware_bridge/protocol/learner.h.
+// balance a cart-pole in virtual time. The host starts and monitors it, downloads and uploads its state, lets it write
+// checkpoints to flash: firmware_bridge/protocol/learner.h. After a restart it has the state of the last checkpoint.
 #define TL_SMALL  // native/core/small.h
 #include "firmware_bridge/protocol/learner.h"
 #include "firmware_bridge/boards/simulated/simulated.h"
@@ -26,7 +26,7 @@ TL_VISIBLE __attribute__((noinline, noclone)) void tl_count_begin(void) { __asm_
 TL_VISIBLE __attribute__((noinline, noclone)) void tl_count_end(void) { __asm__ volatile("" ::: "memory"); }
 TL_VISIBLE tl_device::Memory tl_learner_memory;
 TL_VISIBLE tl_device::Learner tl_learner;
-#if defined(__arm__)
+#if defined(__ARM_FP)
 // In place of the compiler's library: a quarter of its instructions, the same bits. Its argument registers.
 TL_VISIBLE __attribute__((pcs("aapcs"))) double __aeabi_ddiv(double a, double b);
 __attribute__((pcs("aapcs"))) double __aeabi_ddiv(double a, double b) { return rtu::core::divide(a, b); }
@@ -68,9 +68,16 @@ static_assert(config().body.cell.units_per_pole == 1 && config().body.cell.activ
 
 tl_simulated device;
 tl_decoder decoder;
-uint32_t limit = 0;    // total number of control steps
-bool written = false;  // the host has changed the arena since the learner last ran
+uint32_t limit = 0;                    // total number of control steps
+bool written = false;                  // the host has changed the arena since the learner last ran
+bool recording = false;                // every update is reported
+uint32_t saved = 0;                    // sequence of the newest checkpoint; 0: none
+uint32_t save_every = 0, save_at = 0;  // steps between checkpoints, and those of the next one; 0: only when asked
 uint16_t tx_seq = 0;
+
+constexpr tl_store_part kSaved[] = {{&tl_learner_memory, sizeof tl_learner_memory},
+                                    {&tl_learner, offsetof(Learner, plant)}};
+static_assert(sizeof tl_learner_memory % 4 == 0 && offsetof(Learner, plant) % 4 == 0, "");
 
 void send(tl_frame &frame) {
     uint8_t wire[TL_WIRE_MAX];
@@ -94,8 +101,42 @@ void send_status() {
     tl_put_u32(p + 36, sizeof tl_learner_memory);
     const uint8_t shape[] = {kObservations, kActions, kUnits, kHidden};
     memcpy(p + 40, shape, sizeof shape);
+    tl_put_u32(p + 44, saved);
     send(frame);
 }
+
+// The plant's clock stops meanwhile, so nothing may move.
+void save() {
+    save_at = tl_learner.steps + save_every;
+    if (device.bridge.state == TL_STATE_ARMED || device.bridge.state == TL_STATE_RESETTING) return;
+    if (tl_store_save(&tl_board_flash, kKind, kSaved, 2))
+        saved = tl_store_sequence(&tl_board_flash, kKind, kSaved[0].bytes + kSaved[1].bytes);
+}
+
+void load() {
+    if (tl_store_load(&tl_board_flash, kKind, kSaved, 2))
+        saved = tl_store_sequence(&tl_board_flash, kKind, kSaved[0].bytes + kSaved[1].bytes);
+}
+
+constexpr size_t kRecordBytes = 16 + sizeof(float) * kObservations;
+static_assert(kRecordBytes <= TL_PAYLOAD_MAX, "");
+
+void report(const Experience &experience) {
+    if (!recording) return;
+    tl_frame frame = {};
+    uint8_t *p = frame.payload;
+    frame.size = kRecordBytes;
+    p[0] = TL_LEARNER_RECORD;
+    p[1] = static_cast<uint8_t>(experience.flags);
+    tl_put_u32(p + 4, tl_learner.steps);
+    tl_put_f32(p + 8, experience.reward);
+    tl_put_f32(p + 12, experience.action);
+    for (int32_t i = 0; i < kObservations; ++i) tl_put_f32(p + 16 + 4 * i, experience.x[i]);
+    send(frame);
+}
+
+// Of two records, with which an episode ends and the next begins: none is lost, the learner waits for the line.
+bool line_free() { return !recording || tl_board_room() >= 2 * TL_WIRE_MAX; }
 
 // True where n bytes from `offset` lie in the arena and may be read or changed now.
 bool allowed(uint32_t offset, uint32_t n) {
@@ -109,13 +150,19 @@ void answer(const tl_frame &ask) {
     const uint32_t second = ask.size >= 12 ? tl_get_u32(ask.payload + 8) : 0;
     if (op == TL_LEARNER_RUN && ask.size == 8) {
         limit = first;
-        if (written) begin_episode(tl_learner, kAgent);
+        if (written) begin_episode(tl_learner, kAgent, report);
         written = false;
     }
     if (op == TL_LEARNER_STOP) limit = 0;  // ignores any payload, so that stopping never fails on a detail
+    if (op == TL_LEARNER_SAVE && ask.size == 8) {
+        save_every = first;
+        save_at = tl_learner.steps + save_every;
+        if (save_every == 0) save();
+    }
+    if (op == TL_LEARNER_RECORD && ask.size == 8) recording = first != 0;
     if (op == TL_LEARNER_INIT && ask.size == 8) {
-        limit = 0;
-        start(tl_learner, kAgent, tl_learner_memory, scratch, first);
+        limit = save_every = 0;
+        start(tl_learner, kAgent, tl_learner_memory, scratch, first, report);
     }
     if (op == TL_LEARNER_READ && ask.size == 12 && allowed(first, second)) {
         tl_frame frame = {};
@@ -135,7 +182,7 @@ void answer(const tl_frame &ask) {
 
 void listen() {
     uint8_t bytes[256];
-    const size_t n = tl_serial_read(&tl_board_serial, bytes, sizeof bytes);
+    const size_t n = tl_board_read(bytes, sizeof bytes);
     if (n == 0) return;
     tl_bridge_receive(&device.bridge, bytes, n, tl_board_now_us());
     tl_frame frame;
@@ -151,6 +198,7 @@ void tl_board_main(void) {
     tl_board_start(&board);
     tl_decoder_init(&decoder);
     start(tl_learner, kAgent, tl_learner_memory, scratch, 0);
+    load();
     tl_simulated_options options = {};
     options.boot_id = board.boot_id;
     if (!tl_simulated_init(&device, "cartpole", &options, tl_board_send, nullptr, tl_board_now_us())) return;
@@ -158,10 +206,11 @@ void tl_board_main(void) {
         listen();
         tl_bridge_tick(&device.bridge, tl_board_now_us());
         tl_board_feed();
-        if (running()) {
+        if (running() && line_free()) {
             tl_count_begin();
-            const bool ended = control_step(tl_learner, kAgent);
+            const bool ended = control_step(tl_learner, kAgent, report);
             tl_count_end();
+            if (ended && save_every != 0 && tl_learner.steps >= save_at) save();
             if (!running() || (ended && tl_learner.episodes % kWindow == 0)) send_status();
         } else if (tl_bridge_due(&device.bridge) > tl_board_now_us()) {
             tl_board_sleep();

@@ -2,7 +2,10 @@
 // same source runs on this board and, for comparison, on a host: equal seeds, equal bits.
 #pragma once
 
+#include <stddef.h>
+
 #include "firmware_bridge/plants/plant.h"
+#include "firmware_bridge/protocol/learner.h"
 #include "native/learners/stream_ac.h"
 
 namespace tl_device {
@@ -102,20 +105,38 @@ constexpr Agent bind(Memory &memory, Scratch &scratch, const kernels::Kernels<fl
 
 // The plant, and what the host is told.
 struct Learner {
-    const tl_plant *plant;
     tl_plant_state state;
     uint32_t seed, steps, episodes;
     float action, last_return;
     float sum;               // of this episode's rewards
     float returns[kWindow];  // of the last episodes
+    const tl_plant *plant;   // not in a checkpoint, which ends here
 };
+
+// What a checkpoint in flash holds of: another learner's is not loaded. Raise kLayout when a member changes its meaning.
+constexpr uint32_t kLayout = 1;
+constexpr uint32_t kKind =
+    ((((kLayout * 31u + kObservations) * 31u + kUnits) * 31u + kHidden) * 2u + kShared) * 65536u +
+    static_cast<uint32_t>(sizeof(Memory)) + static_cast<uint32_t>(offsetof(Learner, plant));
 
 inline void observe(const Learner &learner, float *x) {
     learner.plant->observe(&learner.state, x);
     for (int32_t j = kPlantObservations; j < kObservations; ++j) x[j] = 0.5f * x[j - kPlantObservations];
 }
 
-inline void begin_episode(Learner &learner, const Agent &agent) {
+// What an update was made of, as it is reported to a host that makes the same updates.
+struct Experience {
+    const float *x;
+    float reward, action;  // the action after this observation
+    uint32_t flags;        // TL_LEARNER_FIRST ...
+};
+
+struct NoRecord {
+    void operator()(const Experience &) const {}
+};
+
+template <class Record = NoRecord>
+void begin_episode(Learner &learner, const Agent &agent, Record record = {}) {
     learner.plant->reset(&learner.state, learner.seed + learner.episodes * 2654435769u);
     learner.sum = 0;
     learners::begin(agent);
@@ -123,21 +144,24 @@ inline void begin_episode(Learner &learner, const Agent &agent) {
     observe(learner, x);
     (void)learners::predict(agent, x, true, 1.0f, &learner.action);
     (void)learners::update(agent, 0.0, false, false, static_cast<const float *>(nullptr));
+    record(Experience{x, 0.0f, learner.action, TL_LEARNER_FIRST});
 }
 
-inline void start(Learner &learner, const Agent &agent, Memory &memory, Scratch &scratch, uint32_t seed) {
+template <class Record = NoRecord>
+void start(Learner &learner, const Agent &agent, Memory &memory, Scratch &scratch, uint32_t seed, Record record = {}) {
     memset(&memory, 0, sizeof memory);
     scratch = Scratch{};
     learner = Learner{};
     learners::init(agent, seed);
     learner.plant = tl_plant_find("cartpole");
     learner.seed = seed;
-    begin_episode(learner, agent);
+    begin_episode(learner, agent, record);
 }
 
 // One control step: the plant moves by the previous action, the learner observes, acts and learns. True when an episode
 // ended; the next one has then started.
-inline bool control_step(Learner &learner, const Agent &agent) {
+template <class Record = NoRecord>
+bool control_step(Learner &learner, const Agent &agent, Record record = {}) {
     const tl_plant_row &force = learner.plant->sheet->rows[learner.plant->sheet->observation_size];
     const float u = force.min + (learner.action + 1.0f) * 0.5f * (force.max - force.min);
     const tl_plant_result result = learner.plant->step(&learner.state, &u);
@@ -146,12 +170,15 @@ inline bool control_step(Learner &learner, const Agent &agent) {
     (void)learners::predict(agent, x, true, 1.0f, &learner.action);
     (void)learners::update(agent, static_cast<double>(result.reward), result.terminated, result.truncated,
                            static_cast<const float *>(nullptr));
+    record(Experience{x, result.reward, learner.action,
+                      (result.terminated ? static_cast<uint32_t>(TL_LEARNER_TERMINATED) : 0u) |
+                          (result.truncated ? static_cast<uint32_t>(TL_LEARNER_TRUNCATED) : 0u)});
     learner.sum += result.reward;
     ++learner.steps;
     if (!result.terminated && !result.truncated) return false;
     learner.last_return = learner.returns[learner.episodes % kWindow] = learner.sum;
     ++learner.episodes;
-    begin_episode(learner, agent);
+    begin_episode(learner, agent, record);
     return true;
 }
 

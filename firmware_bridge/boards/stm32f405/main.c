@@ -21,7 +21,7 @@ void tl_board_main(void) {
         return; /* restarts: a data sheet that does not fit cannot be served */
     for (;;) {
         uint8_t bytes[256];
-        const size_t n = tl_serial_read(&tl_board_serial, bytes, sizeof bytes);
+        const size_t n = tl_board_read(bytes, sizeof bytes);
         if (n != 0) tl_bridge_receive(&device.bridge, bytes, n, tl_board_now_us());
         tl_bridge_tick(&device.bridge, tl_board_now_us());
         tl_board_feed(); /* the only call: after the bridge has run */

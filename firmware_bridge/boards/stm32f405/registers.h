@@ -42,7 +42,7 @@ typedef struct {
 #define TL_RCC_PLLRDY (1u << 25)
 
 typedef struct {
-    tl_register acr;
+    tl_register acr, keyr, optkeyr, sr, cr, optcr;
 } tl_flash_registers;
 #define TL_FLASH ((tl_flash_registers *)0x40023C00u)
 
