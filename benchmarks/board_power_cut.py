@@ -147,7 +147,7 @@ def stage(image: Path) -> Iterator[Stage]:
         path = Path(folder) / "debugger"
         options = ("-chardev", f"socket,path={path},server=on,wait=off,id=debugger", "-gdb", "chardev:debugger")
         with (
-            QemuBoard(image, *options, machine=BOARD.emulator[1]) as board,
+            QemuBoard(image, *options, model=BOARD.emulator[1]) as board,
             contextlib.closing(Debugger(path)) as debugger,
         ):
             debugger.resume()

@@ -38,8 +38,8 @@ foreach(source IN LISTS native_tests firmware_tests)
     target_link_libraries(${target} PRIVATE rtu_testing rtu_c rtu_loop rtu_learn)
   endif()
   target_link_libraries(
-    ${target} PRIVATE tl_stm32f405_drivers tl_store tl_simulated tl_bridge tl_servos_emulated tl_bus tl_families tl_plants
-    tl_protocol m)
+    ${target} PRIVATE tl_stm32f405_drivers tl_store tl_simulated tl_bridge tl_servos_emulated tl_bus tl_families
+    tl_plants tl_protocol m)
   # Tests assert() also in a release build. Optimised less than the libraries: quicker to compile, and gcc 12 for
   # aarch64 fails with an internal error at -O3.
   target_compile_options(${target} PRIVATE -O1 -UNDEBUG -Wno-conversion)

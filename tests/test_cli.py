@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import subprocess
@@ -75,9 +76,19 @@ def test_size_on_a_microcontroller(capfd: pytest.CaptureFixture[str]) -> None:
     arguments = [word for setting in (*settings, "learner.body=shared") for word in ("--set", setting)]
     code, out, err = run(capfd, "size", "--board", "--no-calibrate", "--observations", "2", *arguments)
     assert code == 0, err
-    assert re.search(r"^on a Cortex-M4F: 11\d{3} bytes of RAM and 23\d{3} of flash, .* 3\d{4} instructions", out, re.M)
+    assert re.search(r"^on a Cortex-M4F: 11\d{3} bytes of RAM and 24\d{3} of flash, .* 3\d{4} instructions", out, re.M)
     assert re.search(r"^  stm32f405 .* fits$", out, re.M)
-    assert re.search(r"^  uno .* no: no floating-point unit, flash \d+ of 32768, RAM \d+ of 2048$", out, re.M)
+    assert re.search(
+        r"^  uno .* no: no firmware with a learner, no floating-point unit, flash \d+ of 32768, RAM \d+ of 2048$",
+        out,
+        re.M,
+    )
+    assert re.search(r"^  mps2-an500 .* no: no firmware with a learner$", out, re.M)
+    # Its memory and the stack in use fit into 128 KB; with the stack that the linker reserves it is too large.
+    large = [word.replace("units=16", "units=52").replace("[16]", "[64]") for word in arguments]
+    code, out, err = run(capfd, "size", "--board", "--no-calibrate", "--observations", "16", "--json", *large)
+    board = json.loads(out)["board"]
+    assert code == 0 and board["image_ram"] < 128 * 1024 < board["linked_ram"], (board, err)
     code, _, err = run(capfd, "size", "--board", "--no-calibrate", "--set", "learner.activation=relu")
     assert code != 0 and "learner.activation = relu: the firmware's learner has tanh" in err
     code, _, err = run(capfd, "size", "--board", "--no-calibrate", "--set", "learner.actions=discrete")

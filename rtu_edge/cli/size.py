@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from rtu_edge.learn.footprint import Footprint
     from rtu_edge.learn.on_board import OnBoard
 
-_STM32F405 = (1024 * 1024, 128 * 1024, 168_000_000)  # bytes of flash and of RAM, Hz
+# Bytes of flash, without two sectors for checkpoints, and of RAM; Hz.
+_STM32F405 = (768 * 1024, 128 * 1024, 168_000_000)
 
 
 @click.command(
@@ -115,14 +116,23 @@ def _board_lines(found: OnBoard) -> list[str]:
         f" {found.instructions} instructions and {found.cycles} cycles per step without wait states,"
         f" {found.cycles / _STM32F405[2] * 1e6:.0f} us at {_STM32F405[2] // 1_000_000} MHz"
     ]
-    rooms = {"stm32f405": ("Cortex-M4F, STM32F405", *_STM32F405[:2])}
-    rooms |= {name: (board.core, board.flash[1], board.ram[1]) for name, board in BOARDS.items()}
-    for name, (core, flash, ram) in rooms.items():
-        lacks = [] if core.startswith(("Cortex-M4F", "Cortex-M7")) else ["no floating-point unit"]
-        lacks += [f"flash {found.image_flash} of {flash}"] * (found.image_flash > flash)
-        lacks += [f"RAM {found.image_ram} of {ram}"] * (found.image_ram > ram)
-        lines.append(f"  {name:12} {core:24} {'no: ' + ', '.join(lacks) if lacks else 'fits'}")
+    lines.append(f"  {'stm32f405':12} {'Cortex-M4F, STM32F405':24} {_verdict(_lacks(found, *_STM32F405[:2]))}")
+    for board in BOARDS.values():
+        own = "its firmware has 8 units and 8 hidden only" if board.store else "no firmware with a learner"
+        unit = [] if board.core.startswith("Cortex-M7") else ["no floating-point unit"]
+        lacks = [own, *unit, *_lacks(found, board.flash[1], board.ram[1])]
+        lines.append(f"  {board.name:12} {board.core:24} {_verdict(lacks)}")
     return lines
+
+
+def _lacks(found: OnBoard, flash: int, ram: int) -> list[str]:
+    """What the image has no room for; RAM with the stack that the linker reserves."""
+    lacks = [f"flash {found.image_flash} of {flash}"] * (found.image_flash > flash)
+    return lacks + [f"RAM {found.linked_ram} of {ram}"] * (found.linked_ram > ram)
+
+
+def _verdict(lacks: list[str]) -> str:
+    return f"no: {', '.join(lacks)}" if lacks else "fits"
 
 
 def _plain(found: Footprint) -> dict[str, Any]:

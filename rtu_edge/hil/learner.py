@@ -93,8 +93,11 @@ class Update:
     def read(cls, payload: bytes) -> Update:
         """From a RECORD."""
         flags, steps, reward, action = struct.unpack_from("<xB2xIff", payload)
-        bits = (lib.TL_LEARNER_FIRST, lib.TL_LEARNER_TERMINATED, lib.TL_LEARNER_TRUNCATED)
-        return cls(*(bool(flags & bit) for bit in bits), steps, reward, action, np.frombuffer(payload, "<f4", -1, 16))
+        first, terminated, truncated = (
+            bool(flags & bit) for bit in (lib.TL_LEARNER_FIRST, lib.TL_LEARNER_TERMINATED, lib.TL_LEARNER_TRUNCATED)
+        )
+        observation = np.frombuffer(payload, np.float32, -1, 16)
+        return cls(first, terminated, truncated, steps, reward, action, observation)
 
 
 def replay(agent: StreamAC, updates: Iterable[Update]) -> int:
@@ -204,7 +207,7 @@ class BoardLearner(Closing):
             every: 0: now. Otherwise at the end of the first episode after each so many control steps, until init().
 
         The status has a higher `saved` if a checkpoint was written. It is not while the actuators may move, because
-        the processor stands still meanwhile, nor if the flash is worn out.
+        the processor stops meanwhile, nor if the flash is worn out.
         """
         return self._ask(lib.TL_LEARNER_SAVE, every)
 

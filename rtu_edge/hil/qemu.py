@@ -28,7 +28,7 @@ class QemuBoard(Closing):
     Args:
         image: the ELF file.
         options: more of QEMU's.
-        machine: QEMU's name of the board.
+        model: QEMU's name of the board.
         cpu: the core that QEMU is pinned to; None for any. Unpinned, its latency is bimodal, with a second mode four
             times worse.
 
@@ -38,11 +38,13 @@ class QemuBoard(Closing):
         DeviceError: QEMU is missing or does not start; the message has its output.
     """
 
-    def __init__(self, image: str | os.PathLike[str], *options: str, machine: str = "netduinoplus2", cpu: int | None = None) -> None:
+    def __init__(
+        self, image: str | os.PathLike[str], *options: str, model: str = "netduinoplus2", cpu: int | None = None
+    ) -> None:
         command = [
             find_tool("qemu-system-arm"),
             "-M",
-            machine,
+            model,
             "-display",
             "none",
             "-accel",

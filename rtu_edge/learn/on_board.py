@@ -21,6 +21,7 @@ __all__ = ["BRIDGE_FLASH", "BRIDGE_RAM", "OnBoard", "on_board", "work"]
 # Of the image without a learner; of the learner's firmware without its memory; of the deepest stack. Bytes.
 BRIDGE_FLASH, BRIDGE_RAM = 29_468, 5_360
 _REPORT_RAM, _STACK = 552, 1_848
+_STACK_RESERVED = 8 * 1024  # by the linker, unless tl_stack_bytes is defined
 _FLASH = {"separate": 25_500, "shared": 24_900}
 
 # Per unit of work(): instructions, cycles.
@@ -55,6 +56,8 @@ class OnBoard:
         ram: bytes of the learner, pointers and report included, without stack and bridge.
         flash: bytes of the learner, its protocol included, without the bridge.
         image_ram, image_flash: bytes of the whole image; RAM with the stack it uses.
+        linked_ram: bytes of RAM without which the linker refuses the image: with the 8 KB that it reserves for the
+            stack.
         instructions, cycles: of a control step, the simulated plant included; cycles by the table of the processor's
             manual, without wait states.
     """
@@ -63,6 +66,7 @@ class OnBoard:
     flash: int
     image_ram: int
     image_flash: int
+    linked_ram: int
     instructions: int
     cycles: int
 
@@ -95,7 +99,8 @@ def on_board(learner: Footprint) -> OnBoard:
         round(sum(term * factors[i] for term, factors in zip(terms, model, strict=True))) for i in range(2)
     )
     ram, flash = memory + _REPORT_RAM, _FLASH[config["body"]]
-    return OnBoard(ram, flash, ram + BRIDGE_RAM + _STACK, flash + BRIDGE_FLASH, instructions, cycles)
+    image_ram, image_flash = ram + BRIDGE_RAM, flash + BRIDGE_FLASH
+    return OnBoard(ram, flash, image_ram + _STACK, image_flash, image_ram + _STACK_RESERVED, instructions, cycles)
 
 
 def _check(kind: str, config: dict[str, Any], dtype: str) -> None:

@@ -1,5 +1,5 @@
 /* Flash of the nRF51822 (nRF51 Series Reference Manual 3.0, 6): the last 16 KB are the two slots of a checkpoint. The
- * processor stands still while a page is erased, 22 ms at most, and 46 us for each word. */
+ * processor stops while a page is erased, 22 ms at most, and 46 us for each word. */
 #include "firmware_bridge/boards/ports/port.h"
 #include "firmware_bridge/boards/stm32f405/board.h"
 

@@ -1,7 +1,7 @@
 /* Flash of the STM32F405 (RM0090, 3.6): sectors 10 and 11, 128 KB each, are the slots of a checkpoint.
  *
- * The processor executes from the same flash, so it stands still while a sector is erased, 2 s at most, and 16 us for
- * each word: for a board at rest only. */
+ * The processor executes from the same flash and stops while a sector is erased, 2 s at most, and 16 us for each word:
+ * for a board at rest only. */
 #pragma once
 
 #include "firmware_bridge/boards/store/store.h"
