@@ -113,7 +113,8 @@ struct Learner {
     const tl_plant *plant;   // not in a checkpoint, which ends here
 };
 
-// What a checkpoint in flash holds of: another learner's is not loaded. Raise kLayout when a member changes its meaning.
+// Of which learner a checkpoint in flash is: another one's is not loaded. Raise kLayout when a member changes its
+// meaning.
 constexpr uint32_t kLayout = 1;
 constexpr uint32_t kKind =
     ((((kLayout * 31u + kObservations) * 31u + kUnits) * 31u + kHidden) * 2u + kShared) * 65536u +

@@ -37,7 +37,8 @@ typedef struct {
  * valid. kind: what the data are; a checkpoint of another kind is not found, and is overwritten. */
 bool tl_store_save(const tl_flash_driver *flash, uint32_t kind, const tl_store_part *parts, uint32_t n);
 
-/* Reads the newest checkpoint into the parts. False, and they are unchanged, when there is none of this kind and size. */
+/* Reads the newest checkpoint into the parts. False, and they are unchanged, when there is none of this kind and
+ * size. */
 bool tl_store_load(const tl_flash_driver *flash, uint32_t kind, const tl_store_part *parts, uint32_t n);
 
 /* The sequence of the newest checkpoint of this kind and size, counted from 1; 0: none. */
