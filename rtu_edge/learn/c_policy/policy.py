@@ -17,12 +17,14 @@ from rtu_edge._base import files
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_bool
 from rtu_edge._base.version import __version__
+from rtu_edge.learn.c_policy.fixed import fixed_source
 from rtu_edge.learn.c_policy.learner import LEARN_STEPS, learner_source
+from rtu_edge.learn.c_policy.parts import Parts, layers_of, recorded
 from rtu_edge.learn.c_policy.text import DENSE, DENSE8, EXP, HEAD, LARGEST, LEARN_USE, NORM, PACK, SIGMOID, TANH, TURN
 from rtu_edge.learn.c_policy.write import Array, Source, Vector, number
 from rtu_edge.learn.onnx.form import WEIGHTS, int8_of
 from rtu_edge.learn.onnx.verify import SEED, Evaluation, observations_like
-from rtu_edge.learn.onnx.write import CELL_WEIGHTS, GATED, VALUES, check_agent
+from rtu_edge.learn.onnx.write import CELL_WEIGHTS, GATED, check_agent
 
 __all__ = ["TEST_STEPS", "c_source", "export_c", "rounded"]
 
@@ -75,34 +77,27 @@ def _input(source: Source, agent: Any) -> Vector:
 
 
 def _layers(source: Source, x: Vector, name: str, parameters: Mapping[str, Array]) -> Vector:
-    layer = 0
-    while f"{name}{layer}.weight" in parameters:
-        weight, bias = (np.asarray(parameters[f"{name}{layer}.{part}"]) for part in ("weight", "bias"))
+    for layer, (weight, bias) in enumerate(layers_of(name, parameters)):
         short, rows = f"{name.rsplit('.')[-1]}{layer}", weight.shape[0]
         b = source.array(f"{short}_bias", bias)
         y = source.vector(short, rows, float(np.sqrt(rows)))  # LayerNorm: the squares' mean is 1
         source.dense(f"{short}_weight", weight, b, source.pack(x), short)
         source.add(f"NAME_norm({rows}, {short});")
-        x, layer = y, layer + 1
+        x = y
     return x
 
 
-def _cell(source: Source, x: Vector, body: str, agent: Any) -> Vector:
+def _cell(source: Source, x: Vector, parts: Parts, config: Mapping[str, Any]) -> Vector:
     """One step of the cell (docs/math.md, 1; math_cells.md, 1)."""
-    config, kind = agent.config, agent.config.get("cell", "linear")
+    kind, cell = parts.kind, parts.cell
     if kind == "none":
         return x
-    cell = {name.split(".cell.")[1]: np.asarray(value, np.float64) for name, value in agent.parameters.items()
-            if name.startswith(f"{body}.cell.")}  # fmt: skip
     first, second = CELL_WEIGHTS[kind]
     n = cell[first].shape[0]
-    gains: Any = 1.0
+    g, phi, gains = parts.gains()
     if kind not in GATED:
-        members = n // cell["nu_log"].shape[0]
-        nu, theta = (np.repeat(np.exp(cell[name]), members) for name in ("nu_log", "theta_log"))
-        source.array("g", np.exp(-nu) * np.cos(theta))
-        source.array("phi", np.exp(-nu) * np.sin(theta))
-        gains = np.repeat(np.exp(cell["gamma_log"]), members) if kind == "lru" else np.sqrt(-np.expm1(-2 * nu)) + 1e-8
+        source.array("g", g)
+        source.array("phi", phi)
     source.add(f"float u1[{n}], u2[{n}];")
     x = source.pack(x)
     for u, weight, bias in (
@@ -153,15 +148,14 @@ def _rotated(source: Source, kind: str, x: Vector, n: int, config: Mapping[str, 
     return y
 
 
-def _output(source: Source, x: Vector, head: str, agent: Any) -> None:
-    discrete = agent.config.get("n_actions") is not None
-    weight, bias = (np.asarray(agent.parameters[f"{head}.head.{part}"]) for part in ("weight", "bias"))
-    rows = weight.shape[0] if discrete else weight.shape[0] // 2  # the other half are the standard deviations
-    b = source.array("head_bias", bias[:rows])
+def _output(source: Source, x: Vector, parts: Parts, agent: Any) -> None:
+    discrete, (weight, bias) = parts.discrete, parts.head_of(agent)
+    rows = parts.width
+    b = source.array("head_bias", bias)
     out = "preference" if discrete else "action"
     if discrete:
         source.add(f"float preference[{rows}];")
-    source.dense("head_weight", weight[:rows], b, source.pack(x), out)
+    source.dense("head_weight", weight, b, source.pack(x), out)
     if discrete:
         source.add("int best = 0;")
         source.loop(rows, "if (preference[i] > preference[best]) best = i;")
@@ -172,35 +166,18 @@ def _output(source: Source, x: Vector, head: str, agent: Any) -> None:
 
 def _test(agent: Any, width: int) -> tuple[list[str], str]:
     """Observations, what preceded them and the agent's actions; the function that compares."""
-    source, config = Source(), agent.config
+    source, config, steps = Source(), agent.config, recorded(agent, TEST_STEPS)
     discrete = config.get("n_actions") is not None
-    xs, native = observations_like(agent, TEST_STEPS), Evaluation(agent)
-    rewards = np.random.default_rng(SEED).standard_normal(TEST_STEPS).astype(np.float32)
-    native.begin()
-    wanted: list[Any] = []
-    rows: list[Array] = []
-    for t, x in enumerate(xs):
-        given: dict[str, Any] = {}
-        if config.get("previous_reward"):
-            given["reward"] = float(rewards[t])
-        if config.get("previous_action"):
-            given["applied"] = wanted[-1] if wanted else (0 if discrete else np.zeros(width, np.float32))
-        wanted.append(native.predict(x, **given))
-        row = np.zeros(width, np.float32)
-        if t and config.get("previous_action"):
-            row[:] = np.eye(width)[int(wanted[-2])] if discrete else wanted[-2]
-        rows.append(row)
-    rewards[0] = 0.0
     d = int(config["observation_size"])
     arguments = [f"NAME_test_observation + t * {d}"]
-    source.array("test_observation", xs)
+    source.array("test_observation", steps.observations)
     if config.get("previous_action"):
-        source.array("test_previous_action", rows)
+        source.array("test_previous_action", steps.previous_actions)
         arguments.append(f"NAME_test_previous_action + t * {width}")
     if config.get("previous_reward"):
-        source.array("test_previous_reward", rewards)
+        source.array("test_previous_reward", steps.previous_rewards)
         arguments.append("NAME_test_previous_reward[t]")
-    source.array("test_action", np.asarray(wanted, dtype=np.float64).reshape(TEST_STEPS, -1))
+    source.array("test_action", steps.actions)
     begin = "    NAME_state state;\n    NAME_reset(&state);\n    float worst = 0.0f;\n"
     if discrete:
         body = (f"    for (int t = 0; t < {TEST_STEPS}; t++)\n"
@@ -303,20 +280,23 @@ def _check(agent: Any, name: Any, weights: str) -> None:
         raise ConfigError(f"weights: {weights!r} is not one of {', '.join(WEIGHTS)}")
 
 
-def c_source(agent: Any, name: str = "policy", weights: str = "float32", learn: bool = False) -> str:
+def c_source(
+    agent: Any, name: str = "policy", weights: str = "float32", learn: bool = False, fixed: bool = False
+) -> str:
     """The text of the file; arguments and errors as `export_c`."""
     _check(agent, name, weights)
+    if check_bool("fixed", fixed):
+        for key, value, wanted in (("weights", weights, "float32"), ("learn", learn, False)):
+            if value != wanted:
+                raise ConfigError(f"{key} = {value!r}: with fixed, expected {wanted!r}")
+        return _named(fixed_source(agent), name)
     learner = learner_source(agent, Source()) if check_bool("learn", learn) else []
-    config, kind = agent.config, agent.config.get("cell", "linear")
-    head = "q" if agent.kind in VALUES else "actor"
-    body = "body" if config.get("body", "separate") == "shared" else head
-    discrete = config.get("n_actions") is not None
-    width = int(config["n_actions"] if discrete else config["action_size"])
+    config, parts = agent.config, Parts.of(agent)
+    discrete, width, states, body = parts.discrete, parts.width, parts.states, parts.body
     source = Source(weights)
     x = _layers(source, _input(source, agent), f"{body}.encoder", agent.parameters)
-    x = _layers(source, _cell(source, x, body, agent), f"{body}.layer", agent.parameters)
-    _output(source, x, head, agent)
-    states = () if kind == "none" else ("h1",) if kind in GATED else ("h1", "h2")
+    x = _layers(source, _cell(source, x, parts, config), f"{body}.layer", agent.parameters)
+    _output(source, x, parts, agent)
     step = ("" if states else "    (void)state;\n") + "\n".join(source.lines)
     functions = [text for call, text in _FUNCTIONS.items() if call in step or (learner and text in (TURN,))]
     if {SIGMOID, TANH} & set(functions):
@@ -324,7 +304,7 @@ def c_source(agent: Any, name: str = "policy", weights: str = "float32", learn: 
     units = int(config.get("units", 0))
     clear = [f"for (int i = 0; i < {units}; i++) state->{h}[i] = 0.0f;" for h in states] or ["state->none = 0;"]
     vectors, test = _test(agent, width)
-    parts = [
+    text = [
         _head(config, states, width, "" if weights == "float32" else _error(agent), bool(learner)),
         *source.constants,
         *functions,
@@ -335,11 +315,21 @@ def c_source(agent: Any, name: str = "policy", weights: str = "float32", learn: 
         *learner,
         "#undef NAME_MULTIPLY_ADD\n#endif\n",
     ]
-    return "\n".join(parts).replace("NAME_H", f"rtu_edge_{name}_h").replace("NAME", name)
+    return _named("\n".join(text), name)
+
+
+def _named(text: str, name: str) -> str:
+    return text.replace("NAME_H", f"rtu_edge_{name}_h").replace("NAME", name)
 
 
 def export_c(
-    agent: Any, path: str | os.PathLike[str], *, name: str = "policy", weights: str = "float32", learn: bool = False
+    agent: Any,
+    path: str | os.PathLike[str],
+    *,
+    name: str = "policy",
+    weights: str = "float32",
+    learn: bool = False,
+    fixed: bool = False,
 ) -> None:
     """Write an agent's policy as one C99 file with test vectors: predict(observation, deterministic=True).
 
@@ -351,13 +341,16 @@ def export_c(
             file states the error.
         learn: the learner too, as it is now: a StreamAC of a linear or nonlinear cell or of none, with exact RTRL and
             ObGD, in float32, that continues to learn on the target.
+        fixed: integers throughout, for processors without a floating-point unit: weights of 16 bits, states and sums
+            of 32; the file states the error, at most 1 % of the action's range.
 
     Raises:
-        ConfigError: the agent has no policy, a parameter is not finite, name is no name in C, weights is no form, or
-            the configuration has no learner in C.
+        ConfigError: the agent has no policy, a parameter is not finite, name is no name in C, weights is no form, the
+            configuration has no learner in C, or fixed does not hold the agent: inputs without a bound, a pole too
+            close to the unit circle, weights too large, or a larger error.
         OSError: the file cannot be written.
 
     Source:
         docs/export.md, As one file of C99.
     """
-    files.write(path, c_source(agent, name, weights, learn).encode("ascii"))
+    files.write(path, c_source(agent, name, weights, learn, fixed).encode("ascii"))

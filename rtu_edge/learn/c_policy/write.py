@@ -43,10 +43,10 @@ class Source:
         """A constant of integers; returns its name in C."""
         return self._constant("int32_t", name, [str(int(value)) for value in np.asarray(values).reshape(-1)])
 
-    def _constant(self, kind: str, name: str, numbers: Sequence[str]) -> str:
+    def _constant(self, kind: str, name: str, numbers: Sequence[str], place: str = "") -> str:
         rows = [", ".join(numbers[i : i + 8]) for i in range(0, len(numbers), 8)]
         self.constants.append(
-            f"static const {kind} NAME_{name}[{len(numbers)}] = {{\n    " + ",\n    ".join(rows) + "};\n"
+            f"static const {kind} NAME_{name}[{len(numbers)}]{place} = {{\n    " + ",\n    ".join(rows) + "};\n"
         )
         return f"NAME_{name}"
 

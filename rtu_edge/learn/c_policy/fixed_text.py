@@ -1,0 +1,174 @@
+"""The C of a policy in integers that does not depend on it. `NAME` stands for the prefix.
+
+rtu_edge/learn/c_policy/fixed_steps.py computes the same in Python, to the bit.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ACTION", "ACTION_ONE", "DENSE", "FLOAT", "HEAD", "NORM", "PACK", "SHIFTS", "SIGMOID", "TANH", "TURN"]
+
+ACTION_ONE = 1 << 14
+
+HEAD = """/* A policy in integers, written by rtu_edge {version}: one step, in C99 or C++, without float, heap or files.
+ *
+ *     NAME_state state;
+ *     NAME_reset(&state);      at the start of an episode
+ *     NAME_step(&state, {call});
+ *
+ * observation: raw, in the units the agent learned with, each an integer of 2^-NAME_BITS_i of its unit (BITS_0 of the
+ * first), any int32_t: what is beyond the agent's bound is clamped to it.{period}
+ * {result}
+ *
+ * Next to the agent's own actions, {steps} steps: {error}. Weights are int16_t, states and sums int32_t;
+ * none can overflow, whatever the observations. NAME_test() takes {tests} steps and returns how many of its results
+ * differ from the expected integers: 0. With NAME_FLOAT defined, NAME_step_float() takes and gives float. */
+#ifndef NAME_H
+#define NAME_H
+
+#include <stdint.h>
+#ifdef __AVR__ /* constants stay in flash */
+#include <avr/pgmspace.h>
+#define NAME_ROM PROGMEM
+#define NAME_AT8(at) ((int8_t)pgm_read_byte(at))
+#define NAME_AT16(at) ((int16_t)pgm_read_word(at))
+#define NAME_AT32(at) ((int32_t)pgm_read_dword(at))
+#else
+#define NAME_ROM
+#define NAME_AT8(at) (*(at))
+#define NAME_AT16(at) (*(at))
+#define NAME_AT32(at) ((int32_t)*(at))
+#endif
+
+enum {{ {sizes} }};
+
+typedef struct {{
+{fields}
+}} NAME_state;
+"""
+
+SHIFTS = """/* v / 2^n rounded down; arithmetic where a compiler's shift of a negative number is not. */
+#define NAME_DOWN(v, n) ((-1 >> 1) == -1 ? (v) >> (n) : (v) < 0 ? ~(~(v) >> (n)) : (v) >> (n))
+
+/* v / 2^n rounded to the nearest. */
+static inline int32_t NAME_rounded(int32_t v, int n) { return NAME_DOWN(v + (((int32_t)1 << n) >> 1), n); }
+
+/* The larger of top and |v|. */
+static inline int32_t NAME_larger(int32_t top, int32_t v) {
+    const int32_t size = v < 0 ? -v : v;
+    return size > top ? size : top;
+}
+"""
+
+PACK = """/* x = v / 2^shift, by the smallest shift from `shift` on for which all |x| <= most; returns it. */
+static inline int NAME_pack(int n, int shift, int32_t most, const int32_t *v, int16_t *x) {
+    int32_t top = 0;
+    for (int i = 0; i < n; i++) top = NAME_larger(top, v[i]);
+    for (top = NAME_DOWN(top, shift); top >= most; top >>= 1) shift++;
+    for (int i = 0; i < n; i++) x[i] = (int16_t)NAME_rounded(v[i], shift);
+    return shift;
+}
+"""
+
+DENSE = """/* y += W x, two rows at once; a word of w has a weight of the first in its lower half, of the second above. */
+static inline void NAME_dense(int pairs, int cols, const uint32_t *w, const int16_t *x, int32_t *y) {
+    const int16_t *end = x + cols;
+    for (; pairs > 0; pairs--, y += 2) {
+        int32_t first = y[0], second = y[1];
+        for (const int16_t *at = x; at != end; at++, w++) {
+            const uint32_t both = (uint32_t)NAME_AT32(w);
+            first += (int32_t)(int16_t)(uint16_t)both * *at;
+            second += (int32_t)(int16_t)(uint16_t)(both >> 16) * *at;
+        }
+        y[0] = first;
+        y[1] = second;
+    }
+}
+"""
+
+TURN = """/* h rotated and damped (docs/math.md, 1). Coefficients and states are cut into high 2^15 + low. */
+static inline void NAME_turn(const int16_t *c, int32_t h1, int32_t h2, int32_t *z1, int32_t *z2) {
+    const int16_t g = NAME_AT16(c), g_low = NAME_AT16(c + 1), phi = NAME_AT16(c + 2), phi_low = NAME_AT16(c + 3);
+    const int16_t high1 = (int16_t)NAME_rounded(h1, 15), high2 = (int16_t)NAME_rounded(h2, 15);
+    const int16_t low1 = (int16_t)(h1 - high1 * (int32_t)32768), low2 = (int16_t)(h2 - high2 * (int32_t)32768);
+    const int32_t rest1 = (int32_t)g * low1 + (int32_t)g_low * high1 - (int32_t)phi * low2 - (int32_t)phi_low * high2;
+    const int32_t rest2 = (int32_t)g * low2 + (int32_t)g_low * high2 + (int32_t)phi * low1 + (int32_t)phi_low * high1;
+    *z1 = (int32_t)g * high1 - (int32_t)phi * high2 + NAME_rounded(rest1, 15);
+    *z2 = (int32_t)g * high2 + (int32_t)phi * high1 + NAME_rounded(rest2, 15);
+}
+"""
+
+TANH = """/* tanh(v), both in 2^-20, to 3e-5: the series around the nearest of a table in steps of 1/16. */
+static inline int32_t NAME_tanh(int32_t v) {
+    const int32_t size = v < 0 ? -v : v;
+    if (size >= (int32_t)NAME_STEPS << 16) return v < 0 ? -1048560 : 1048560;
+    const int32_t near = NAME_rounded(size, 16), off = size - near * 65536;
+    const int32_t t = NAME_AT16(NAME_tanh_table + near), slope = 32768 - (t * t >> 15);
+    const int32_t bent = off - NAME_DOWN(off * NAME_DOWN(t * off, 15), 20);
+    const int32_t sum = t * 32 + NAME_DOWN(slope * bent, 15);
+    return v < 0 ? -sum : sum;
+}
+"""
+
+SIGMOID = """/* Of v in 2^-20, in 2^-15. */
+static inline int32_t NAME_sigmoid(int32_t v) { return (1048608 + NAME_tanh(NAME_DOWN(v, 1))) >> 6; }
+
+/* h moved towards another value by a share in 2^-15. */
+static inline int32_t NAME_moved(int32_t h, int32_t to, int32_t share) {
+    const int32_t way = to - h, high = NAME_rounded(way, 15);
+    return h + high * share + NAME_rounded((way - high * 32768) * share, 15);
+}
+"""
+
+NORM = """/* Mean 0 and deviation 1, then leaky relu, of n sums with `point` bits after the point; y has `out` of them. Of
+ * n / 2^log, the mean's divisor: inverse in 2^-15, root in 2^-15; eps: 1e-5 n / 2^log in 2^-44. */
+static inline void NAME_norm(int n, int log, int32_t inverse, int32_t root, uint32_t eps, int point, int32_t *v,
+                             int out, int16_t *y) {
+    int32_t mean = 0, top = 0;
+    for (int i = 0; i < n; i++) mean += NAME_DOWN(v[i], log);
+    mean = NAME_DOWN(mean, 15) * inverse + (int32_t)((uint32_t)(mean & 32767) * (uint32_t)inverse >> 15);
+    for (int i = 0; i < n; i++) top = NAME_larger(top, v[i] -= mean);
+    int shift = point > 22 ? point - 22 : 0;
+    for (top = NAME_DOWN(top, shift); top >= 32767; top >>= 1) shift++;
+    uint32_t m = 1;
+    for (int i = 0; i < n; i++) {
+        v[i] = NAME_rounded(v[i], shift);
+        m += (uint32_t)(v[i] * v[i]) >> log;
+    }
+    const int down = 2 * (22 - point + shift);
+    m += down < 31 ? eps >> down : 0u;
+    int up = 0;
+    for (; m < (uint32_t)1 << 30; m <<= 2) up++;
+    m >>= 16;
+    uint32_t r = 34816u - (m * 19661u >> 16); /* 1 / root of m 2^-16, in 2^-14, by Newton's steps */
+    for (int k = 0; k < 3; k++) r = r * (49152u - (m * (r * r >> 14) >> 16)) >> 15;
+    r = (r * (uint32_t)root + 16384u) >> 15;
+    for (int i = 0; i < n; i++) {
+        const int32_t normed = NAME_rounded(v[i] * (int32_t)r, 30 - out - up);
+        y[i] = (int16_t)(normed > 0 ? normed : NAME_rounded(normed * 655, 16));
+    }
+}
+"""
+
+ACTION = """/* v with `point` bits after the point in 2^-14, within +-1. */
+static inline int16_t NAME_action(int32_t v, int point) {
+    const int32_t most = point < 14 ? (point < 0 ? 0 : 16384 >> (14 - point)) : 0;
+    if (point >= 14) v = NAME_rounded(v, point - 14);
+    else v = v > most ? 16384 : v < -most ? -16384 : v * ((int32_t)1 << (point < 0 ? 0 : 14 - point));
+    return (int16_t)(v > 16384 ? 16384 : v < -16384 ? -16384 : v);
+}
+"""
+
+FLOAT = """#ifdef NAME_FLOAT
+/* v in units of 1 / one, rounded; at the end of int32_t what is beyond it, at the lower one NaN. */
+static inline int32_t NAME_integer(float v, float one) {{
+    v *= one;
+    if (!(v > -2147483520.0f)) return -INT32_C(2147483647);
+    return v < 2147483520.0f ? (int32_t)(v + (v < 0.0f ? -0.5f : 0.5f)) : INT32_C(2147483647);
+}}
+
+/* NAME_step() with observations in their units{actions}. */
+static inline {result} NAME_step_float({arguments}) {{
+{body}
+}}
+#endif
+"""
