@@ -56,7 +56,7 @@ class FixedPolicy:
         values: Any = x
         for k, (weight, bias) in enumerate(encoder):
             values = program.norm(program.sums(f"encoder{k}", weight, bias, values), below[k])
-        values = cell(program, values, parts, agent.config)
+        values = cell(program, values, parts, agent.config, after[0])
         for k, (weight, bias) in enumerate(body):
             values = program.norm(program.sums(f"layer{k}", weight, bias, values), after[k + 1])
         result = program.sums("head", *head, values)
@@ -222,11 +222,11 @@ def fixed_source(agent: Any) -> str:
     clear = [f"for (int i = 0; i < {int(config['units'])}; i++) state->{h}[i] = 0;" for h in states]
     step = ("" if states else "    (void)state;\n") + "\n".join(program.lines)
     used = step + "\n".join(program.constants)
-    functions = [source for call, source in _FUNCTIONS.items() if call in used or call == "NAME_tanh(" and
-                 "NAME_sigmoid(" in used]  # fmt: skip
+    functions = [source for call, source in _FUNCTIONS.items() if call in used or (call == "NAME_tanh(" and
+                 "NAME_sigmoid(" in used)]  # fmt: skip
     arguments = ", ".join(_arguments(config, "int32_t", "int16_t"))
     return "\n".join([
-        _head(policy, config, words), text.SHIFTS, *program.constants, *functions,
+        _head(policy, config, words), text.SHIFTS, text.PAIR, *program.constants, *functions,
         "static inline void NAME_reset(NAME_state *state) {\n    " + "\n    ".join(clear or ["state->none = 0;"]) + "\n}\n",
         f"static inline {'int' if discrete else 'void'} NAME_step({arguments}) {{\n{step}\n}}\n",
         _float(policy, config), *vectors, test, "#endif\n",

@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 
 from rtu_edge._base.errors import ConfigError
-from rtu_edge.learn.c_policy.fixed_steps import POINT, Ints, Program, Short, Wide, bits_for, points_of, rounded, tanh
+from rtu_edge.learn.c_policy.fixed_steps import (
+    POINT,
+    Ints,
+    Program,
+    Short,
+    Wide,
+    bits_for,
+    points_of,
+    product,
+    rounded,
+    tanh,
+)
 from rtu_edge.learn.c_policy.fixed_text import ACTION_ONE
 from rtu_edge.learn.c_policy.parts import Parts
 from rtu_edge.learn.c_policy.write import Array
@@ -42,7 +53,7 @@ def inputs(program: Program, agent: Any) -> tuple[Wide, list[int]]:
         (32, "mean", whole), (32, "reach", reach), (16, "factor", factor), (8, "place", place))]  # fmt: skip
     program.constants.append(_INPUT.format(*names))
     width = d + (parts.width if config.get("previous_action") else 0) + bool(config.get("previous_reward"))
-    program.add(f"int32_t x[{width}];")
+    program.vector("x", width)
     program.loop(d, "x[i] = NAME_input(observation[i], i);")
     at = d
     if config.get("previous_action"):
@@ -88,14 +99,21 @@ def _channel(mean: float, scale: float, bound: float, i: int) -> tuple[int, int,
 
 @dataclass(frozen=True)
 class _Driven:
-    """The inputs of the units, u1 and u2: how their sums become integers of 2^-point."""
+    """The inputs of the units, u1 and u2, in integers of 2^-point; in C `u` is to be rounded by `by`."""
 
     point: int
     large: Array  # the largest u1, u2 of each unit, real, (n, 2)
+    by: str
+    x: Short
 
 
-def cell(program: Program, x: Wide | Short, parts: Parts, config: Mapping[str, Any]) -> Wide | Short:
-    """One step of the cell (docs/math.md, 1; math_cells.md, 1)."""
+_U1, _U2 = "NAME_rounded(u[2 * i], by)", "NAME_rounded(u[2 * i + 1], by)"
+
+
+def cell(
+    program: Program, x: Wide | Short, parts: Parts, config: Mapping[str, Any], following: Array
+) -> Wide | Short:
+    """One step of the cell (docs/math.md, 1; math_cells.md, 1). following: the matrix that multiplies its output."""
     if parts.kind == "none":
         return x
     activation = config.get("activation", "relu")
@@ -108,7 +126,7 @@ def cell(program: Program, x: Wide | Short, parts: Parts, config: Mapping[str, A
         driven = _drive(program, x, weight, config, lambda point, large: point <= POINT, POINT)
         if driven.point < POINT:
             raise ConfigError(f"cell = {parts.kind!r}: its weights are too large for fixed")
-        return _gated(program, parts, activation, driven)
+        return _gated(program, parts, _Activation.named(activation, POINT, following), driven)
     turned = _poles(g, phi)
     inside = parts.kind == "nonlinear" and activation == "tanh"
 
@@ -121,7 +139,9 @@ def cell(program: Program, x: Wide | Short, parts: Parts, config: Mapping[str, A
         _refuse(turned.kept, int(turned.kept.argmax()), _MOST_KEPT, "its coefficients have 30 bits")
     driven = _drive(program, x, weight, config, holds, POINT if inside else FINEST)
     _check_kept(turned.kept, np.abs(weight).max(axis=(1, 2)), driven.point)
-    return _rotated(program, x, parts, activation, driven, turned)
+    if parts.kind == "lru":  # its output has the inputs too, which may be large
+        following = None
+    return _rotated(program, parts, _Activation.named(activation, driven.point, following), driven, turned)
 
 
 @dataclass(frozen=True)
@@ -179,59 +199,81 @@ def _drive(
         raise ConfigError(f"cell: its largest state, {large.max():.3g} from the inputs, is too large for fixed")
     w, integers = program.matrix("cell_weight", rows, np.repeat(points, 2))
     shifts = points + packed.point - point
-    name = program.ints("int8_t", "cell_shift", shifts)
-    less = f" - {packed.shift}" if packed.shift else ""
+    program.ints("int8_t", "cell_shift", shifts)
 
     def run(env: dict[str, Any]) -> None:
         by = np.repeat(shifts, 2) - (env[packed.shift] if packed.shift else 0)
         env["u"] = rounded(integers @ env[packed.name], by)
 
-    program.add(f"int32_t u[{2 * n}] = {{0}};", f"NAME_dense({n}, {d}, {w}, {packed.name}, u);")
-    program.loop(n, f"const int by = NAME_AT8({name} + i){less};", "u[2 * i] = NAME_rounded(u[2 * i], by);",
-                 "u[2 * i + 1] = NAME_rounded(u[2 * i + 1], by);")  # fmt: skip
+    program.vector("u", 2 * n)
+    program.add(product(w, 2 * n, packed, "u"))
     program.runs.append(run)
-    return _Driven(point, large)
+    less = f" - {packed.shift}" if packed.shift else ""
+    return _Driven(point, large, f"const int by = NAME_AT8(NAME_cell_shift + i){less};", packed)
 
 
-def _activation(kind: str, point: int) -> tuple[str, Callable[[Ints], Ints]]:
-    """In C and in Python, of integers of 2^-point: relu and identity in the same, tanh in 2^-20."""
-    if kind == "relu":
-        return "({0} > 0 ? {0} : 0)", lambda v: np.maximum(v, 0)
-    if kind == "identity":
-        return "{0}", lambda v: v
-    if point >= POINT:
-        by = point - POINT
-        return ("NAME_tanh(NAME_rounded({0}, %d))" % by if by else "NAME_tanh({0})"), lambda v: tanh(rounded(v, by))
-    most, by = int(_TANH_LIMIT * 2**point), POINT - point
-    text = "NAME_tanh(({0} > %d ? %d : {0} < -%d ? -%d : {0}) * ((int32_t)1 << %d))" % (most, most, most, most, by)
-    return text, lambda v: tanh(np.clip(v, -most, most) << by)
+@dataclass(frozen=True)
+class _Activation:
+    """From integers of 2^-point to those of 2^-POINT for tanh, of 2^-point for relu and identity; and what is left of
+    them in the output: `bits` after the point where they are bounded, None: all.
+    """
+
+    text: str
+    of: Callable[[Ints], Ints]
+    point: int
+    bits: int | None
+
+    @classmethod
+    def named(cls, kind: str, point: int, following: Array | None) -> _Activation:
+        """following: the matrix that multiplies the output, if it is of that alone."""
+        if kind == "relu":
+            return cls("({0} > 0 ? {0} : 0)", lambda v: np.maximum(v, 0), point, None)
+        if kind == "identity":
+            return cls("{0}", lambda v: v, point, None)
+        bits = None if following is None else min(14, bits_for(following))
+        if point >= POINT:
+            by = point - POINT
+            return cls(f"NAME_tanh(NAME_rounded({{0}}, {by}))", lambda v: tanh(rounded(v, by)), POINT, bits)
+        most, by = int(_TANH_LIMIT * 2**point), POINT - point
+        held = f"({{0}} > {most} ? {most} : {{0}} < -{most} ? -{most} : {{0}})"
+        return cls(f"NAME_tanh({held} * ((int32_t)1 << {by}))", lambda v: tanh(np.clip(v, -most, most) << by), POINT,
+                   bits)  # fmt: skip
+
+    def out(self, value: str) -> str:
+        """An element of the output."""
+        return value if self.bits is None else f"NAME_rounded({value}, {self.point - self.bits})"
+
+    def output(self, width: int, values: Ints | None = None) -> Any:
+        """The output's format, or its integers."""
+        if values is not None:
+            return values if self.bits is None else rounded(values, self.point - self.bits)
+        return Wide("y", width, self.point) if self.bits is None else Short("y", width, self.bits, None, 1 << self.bits)
 
 
 def _rotated(
-    program: Program, x: Wide | Short, parts: Parts, activation: str, driven: _Driven, turned: _Poles
-) -> Wide:
-    n, point = len(turned.kept), driven.point
-    text, active = _activation(activation, point)
+    program: Program, parts: Parts, active: _Activation, driven: _Driven, turned: _Poles
+) -> Wide | Short:
+    n, x, text = len(turned.kept), driven.x, active.text
     inside = parts.kind == "nonlinear"
-    out_point = POINT if activation == "tanh" else point
     table = program.ints("int16_t", "cell_poles", turned.parts)
     skipped = x.width if parts.kind == "lru" else 0
-    program.add(f"int32_t y[{2 * n + skipped}];")
+    program.vector("y", 2 * n + skipped)
     h1, h2 = "state->h1[i]", "state->h2[i]"
     program.loop(
         n,
         "int32_t z1, z2;",
+        driven.by,
         f"NAME_turn({table} + 4 * i, {h1}, {h2}, &z1, &z2);",
-        "z1 += u[2 * i];",
-        "z2 += u[2 * i + 1];",
+        f"z1 += {_U1};",
+        f"z2 += {_U2};",
         f"{h1} = {text.format('z1') if inside else 'z1'};",
         f"{h2} = {text.format('z2') if inside else 'z2'};",
-        f"y[i] = {h1 if inside else text.format('z1')};",
-        f"y[{n} + i] = {h2 if inside else text.format('z2')};",
+        f"y[i] = {active.out(h1 if inside else text.format('z1'))};",
+        f"y[{n} + i] = {active.out(h2 if inside else text.format('z2'))};",
     )
-    by = x.point - out_point
+    by = x.point - active.point
     if skipped:
-        program.loop(skipped, f"y[{2 * n} + i] = {_moved_to(x.name, by)};")
+        program.loop(skipped, f"y[{2 * n} + i] = {_moved_to(x, by)};")
     g, g_low, phi, phi_low = turned.parts.T
 
     def run(env: dict[str, Any]) -> None:
@@ -239,20 +281,23 @@ def _rotated(
         l1, l2 = env["h1"] - (k1 << 15), env["h2"] - (k2 << 15)
         z1 = g * k1 - phi * k2 + rounded(g * l1 + g_low * k1 - phi * l2 - phi_low * k2, 15) + env["u"][0::2]
         z2 = g * k2 + phi * k1 + rounded(g * l2 + g_low * k2 + phi * l1 + phi_low * k1, 15) + env["u"][1::2]
-        y1, y2 = active(z1), active(z2)
+        y1, y2 = active.of(z1), active.of(z2)
         env["h1"], env["h2"] = (y1, y2) if inside else (z1, z2)
-        more = (rounded(env[x.name], by) if by >= 0 else env[x.name] << -by)[:skipped]
-        env["y"] = np.concatenate([y1, y2, more])
+        whole = env[x.name] << env[x.shift] if x.shift else env[x.name]
+        more = (rounded(whole, by) if by >= 0 else whole << -by)[:skipped]
+        env["y"] = active.output(0, np.concatenate([y1, y2, more]))
 
     program.runs.append(run)
-    return Wide("y", 2 * n + skipped, out_point)
+    return active.output(2 * n + skipped)
 
 
-def _moved_to(name: str, by: int) -> str:
-    return f"NAME_rounded({name}[i], {by})" if by >= 0 else f"{name}[i] * ((int32_t)1 << {-by})"
+def _moved_to(x: Short, by: int) -> str:
+    """Element i of x times 2^-by."""
+    v = f"{x.name}[i]" + (f" * ((int32_t)1 << {x.shift})" if x.shift else "")
+    return f"NAME_rounded({v}, {by})" if by >= 0 else f"{v} * ((int32_t)1 << {-by})"
 
 
-def _gated(program: Program, parts: Parts, activation: str, driven: _Driven) -> Wide:
+def _gated(program: Program, parts: Parts, active: _Activation, driven: _Driven) -> Wide | Short:
     mingru = parts.kind == "mingru"
     biases = [parts.cell[name] for name in (("bu", "bh") if mingru else ("bz", "bf"))]
     n, one = len(biases[0]), 1 << POINT
@@ -269,7 +314,6 @@ def _gated(program: Program, parts: Parts, activation: str, driven: _Driven) -> 
             raise ConfigError("cell = 'elstm': its weights are too large for fixed")
         held = np.rint(held_real * 2.0**held_point).astype(np.int64)
         names.append(program.ints("int16_t", "cell_held", held))
-    text, active = _activation(activation, POINT)
     by = held_point + 14 - POINT
 
     def run(env: dict[str, Any]) -> None:
@@ -283,22 +327,23 @@ def _gated(program: Program, parts: Parts, activation: str, driven: _Driven) -> 
         way = drive - h
         high = rounded(way, 15)
         env["h1"] = h + high * share + rounded((way - (high << 15)) * share, 15)
-        env["y"] = active(env["h1"])
+        env["y"] = active.output(0, active.of(env["h1"]))
 
-    sums = [f"u[2 * i{' + 1' * k}] + NAME_AT32({names[0]} + 2 * i{' + 1' * k})" for k in range(2)]
+    sums = [f"{u} + NAME_AT32({names[0]} + 2 * i{' + 1' * k})" for k, u in enumerate((_U1, _U2))]
+    lines = [driven.by]
     if mingru:
-        lines = [f"const int32_t a = {sums[0]}, b = {sums[1]};", "const int32_t share = NAME_sigmoid(a);",
+        lines += [f"const int32_t a = {sums[0]}, b = {sums[1]};", "const int32_t share = NAME_sigmoid(a);",
                  f"const int32_t drive = b < 0 ? NAME_sigmoid(b) * 32 : {one // 2} + b;"]  # fmt: skip
     else:
         again = [f"NAME_rounded(NAME_AT16({names[1]} + 2 * i{' + 1' * k}) * kept, {by})" for k in range(2)]
-        lines = ["const int32_t kept = NAME_rounded(state->h1[i], 6);",
+        lines += ["const int32_t kept = NAME_rounded(state->h1[i], 6);",
                  f"const int32_t drive = NAME_tanh({sums[0]} + {again[0]});",
                  f"const int32_t share = NAME_sigmoid(-({sums[1]} + {again[1]}));"]  # fmt: skip
-    program.add(f"int32_t y[{n}];")
+    program.vector("y", n)
     lines += ["state->h1[i] = NAME_moved(state->h1[i], drive, share);"]
-    program.loop(n, *lines, f"y[i] = {text.format('state->h1[i]')};")
+    program.loop(n, *lines, f"y[i] = {active.out(active.text.format('state->h1[i]'))};")
     program.runs.append(run)
-    return Wide("y", n, POINT)
+    return active.output(n)
 
 
 def _sigmoid(v: Ints) -> Ints:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from rtu_edge._base.errors import ConfigError
 from rtu_edge.learn.c_policy.fixed_text import ACTION_ONE
-from rtu_edge.learn.c_policy.write import Array, Source
+from rtu_edge.learn.c_policy.write import Array, Source, Vector
 from rtu_edge.learn.onnx.write import LAYER_NORM_EPS
 
-__all__ = ["POINT", "Program", "Short", "Whole", "Wide", "bits_for", "down", "rounded", "tanh"]
+__all__ = ["POINT", "Program", "Short", "Whole", "Wide", "bits_for", "points_of", "product", "rounded", "tanh"]
 
 POINT = 20  # of inputs, activations and the argument of tanh
 STEPS = 88  # of the table of tanh, 1/16 each
@@ -33,7 +33,7 @@ Run = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Wide:
-    """A vector of int32_t with a fixed point."""
+    """A vector of int32_t, integers of 2^-point."""
 
     name: str
     width: int
@@ -42,8 +42,7 @@ class Wide:
 
 @dataclass(frozen=True)
 class Short:
-    """A vector of int16_t: what it is the integer of is its name's value 2^-point 2^shift; shift: a variable, or none;
-    most: no integer in it is larger."""
+    """Integers below 2^15 in int32_t, of 2^-point 2^shift; shift: a variable, or none; most: none is larger."""
 
     name: str
     width: int
@@ -111,8 +110,7 @@ class Program(Source):
         numbers = np.asarray(values, dtype=np.int64).reshape(-1)
         if numbers.size and not (limits.min <= numbers.min() and numbers.max() <= limits.max):
             raise ConfigError(f"agent: {name} has values that {kind} does not hold; it cannot be exported with fixed")
-        suffix = "u" if kind.startswith("u") else ""
-        return self._constant(kind, name, [_literal(int(value), suffix) for value in numbers], " NAME_ROM")
+        return self._constant(kind, name, [_literal(int(value)) for value in numbers], " NAME_ROM")
 
     def then(self, run: Run, *lines: str) -> None:
         """A part: its Python and its C."""
@@ -129,26 +127,29 @@ class Program(Source):
         """x in at most `bits` bits; shift: by at least so many."""
         if isinstance(x, Short):
             return x
-        name, most = f"{x.name}16", (1 << bits) - 1
+        most, by = (1 << bits) - 1, f"{x.name}_shift"
 
         def run(env: dict[str, Any]) -> None:
-            by, top = shift, larger(env[x.name]) >> shift
+            least, top = shift, larger(env[x.name]) >> shift
             while top >= most:
-                top, by = top >> 1, by + 1
-            env[f"{x.name}_shift"], env[name] = by, rounded(env[x.name], by)
+                top, least = top >> 1, least + 1
+            env[by], env[x.name] = least, rounded(env[x.name], least)
 
-        self.then(
-            run,
-            f"int16_t {name}[{x.width}];",
-            f"const int {x.name}_shift = NAME_pack({x.width}, {shift}, {most}, {x.name}, {name});",
-        )
-        return Short(name, x.width, x.point, f"{x.name}_shift", most)
+        self.then(run, f"const int {by} = NAME_pack({x.width}, {shift}, {most}, {x.name});")
+        return Short(x.name, x.width, x.point, by, most)
+
+    def vector(self, name: str, width: int, most: float | None = None) -> Vector:
+        """Declare one; its length is even, and what is beyond its width 0."""
+        self.add(f"int32_t {name}[{width + width % 2}];", *([f"{name}[{width}] = 0;"] if width % 2 else []))
+        return Vector(name, width, most)
 
     def matrix(self, name: str, weight: Array, points: Ints) -> tuple[str, Ints]:
-        """Weights of rows as integers of 2^-points, two rows in a word; its name in C, and the integers."""
+        """Weights of rows as integers of 2^-points, two rows in a pair, both sizes even; its name in C, and the integers."""
         integers = np.rint(weight * 2.0 ** points[:, np.newaxis]).astype(np.int64)
-        padded = np.vstack([integers, np.zeros((len(integers) % 2, integers.shape[1]), np.int64)]) & 0xFFFF
-        return self.ints("uint32_t", name, padded[0::2] | padded[1::2] << 16), integers
+        padded = np.pad(integers, [(0, size % 2) for size in integers.shape])
+        pairs = zip(padded[0::2].reshape(-1).tolist(), padded[1::2].reshape(-1).tolist(), strict=True)
+        texts = [f"NAME_PAIR({first}, {second})" for first, second in pairs]
+        return self._constant("NAME_pair", name, texts, " NAME_ROM"), integers
 
     def sums(self, name: str, weight: Array, bias: Array, x: Wide | Short) -> Whole:
         """weight x + bias."""
@@ -165,23 +166,21 @@ class Program(Source):
         packed = self.pack(x, bits, least)
         w, integers = self.matrix(f"{name}_weight", weight, np.full(rows, point))
         whole = np.rint(np.asarray(bias, np.float64) * 2.0**held).astype(np.int64)
-        b = self.ints("int32_t", f"{name}_bias", whole)
+        b = self.ints("int32_t", f"{name}_bias", np.pad(whole, (0, rows % 2)))
         out, more = Whole(name, rows, int(point) + packed.point, packed.shift), int(held - point - packed.point)
 
         def run(env: dict[str, Any]) -> None:
             by = more + (env[packed.shift] if packed.shift else 0)
             env[name] = down(whole, by) + integers @ env[packed.name]
 
-        by = f"{more:+d} + {packed.shift}".lstrip("+") if packed.shift else ""
-        start = f"NAME_DOWN(NAME_AT32({b} + i), {by})" if by else f"NAME_AT32({b} + i)"
-        self.add(f"int32_t {name}[{rows + rows % 2}];", *([f"{name}[{rows}] = 0;"] if rows % 2 else []))
-        self.loop(rows, f"{name}[i] = {start};")
-        self.then(run, f"NAME_dense({(rows + 1) // 2}, {x.width}, {w}, {packed.name}, {name});")
+        self.vector(name, rows)
+        by = f"{packed.shift} - {-more}" if packed.shift else "0"
+        self.then(run, product(w, rows, packed, name, b, by))
         return out
 
     def norm(self, v: Whole, following: Array) -> Short:
         """LayerNorm and leaky relu, in the bits of the matrix that follows."""
-        n, name = v.width, f"{v.name}_out"
+        n, name = v.width, v.name
         log = int(np.ceil(np.log2(n)))
         most = np.sqrt(max(n - 1, 1)) * 1.002
         out = int(np.floor(np.log2(((1 << bits_for(following)) - 1) / most)))
@@ -195,8 +194,7 @@ class Program(Source):
         point = f"{v.point} - {v.shift}" if v.shift else f"{v.point}"
         self.then(
             run,
-            f"int16_t {name}[{n}];",
-            f"NAME_norm({n}, {log}, {inverse}, {root}, {eps}u, {point}, {v.name}, {out}, {name});",
+            f"NAME_norm({n}, {log}, {inverse}, {root}, {eps}u, {point}, {out}, {name});",
         )
         return Short(name, n, out, None, int(most * 2**out) + 1)
 
@@ -218,6 +216,11 @@ class Program(Source):
         self.add("int best = 0;")
         self.loop(v.width, f"if ({v.name}[i] > {v.name}[best]) best = i;")
         self.add("return best;")
+
+
+def product(w: str, rows: int, x: Short, y: str, bias: str = "0", by: str = "0") -> str:
+    """A call of NAME_dense."""
+    return f"NAME_dense({(rows + 1) // 2}, {x.width + x.width % 2}, {w}, {bias}, {by}, {x.name}, {y});"
 
 
 def points_of(weight: Array, most: float) -> Ints:
@@ -256,5 +259,5 @@ def _normed(v: Ints, of: Sequence[int], point: int, out: int) -> Ints:
     return np.where(normed > 0, normed, rounded(normed * _LEAK, _LEAK_BITS))
 
 
-def _literal(value: int, suffix: str) -> str:
-    return f"{value}{suffix}" if suffix or value != -(2**31) else "-2147483647 - 1"
+def _literal(value: int) -> str:
+    return str(value) if value != -(2**31) else "-2147483647 - 1"

@@ -5,7 +5,7 @@ rtu_edge/learn/c_policy/fixed_steps.py computes the same in Python, to the bit.
 
 from __future__ import annotations
 
-__all__ = ["ACTION", "ACTION_ONE", "DENSE", "FLOAT", "HEAD", "NORM", "PACK", "SHIFTS", "SIGMOID", "TANH", "TURN"]
+__all__ = ["ACTION", "ACTION_ONE", "DENSE", "FLOAT", "HEAD", "NORM", "PACK", "PAIR", "SHIFTS", "SIGMOID", "TANH", "TURN"]
 
 ACTION_ONE = 1 << 14
 
@@ -59,28 +59,56 @@ static inline int32_t NAME_larger(int32_t top, int32_t v) {
 }
 """
 
-PACK = """/* x = v / 2^shift, by the smallest shift from `shift` on for which all |x| <= most; returns it. */
-static inline int NAME_pack(int n, int shift, int32_t most, const int32_t *v, int16_t *x) {
+PACK = """/* v / 2^shift, by the smallest shift from `shift` on for which all |v| <= most; returns it. */
+static inline int NAME_pack(int n, int shift, int32_t most, int32_t *v) {
     int32_t top = 0;
     for (int i = 0; i < n; i++) top = NAME_larger(top, v[i]);
     for (top = NAME_DOWN(top, shift); top >= most; top >>= 1) shift++;
-    for (int i = 0; i < n; i++) x[i] = (int16_t)NAME_rounded(v[i], shift);
+    for (int i = 0; i < n; i++) v[i] = NAME_rounded(v[i], shift);
     return shift;
 }
 """
 
-DENSE = """/* y += W x, two rows at once; a word of w has a weight of the first in its lower half, of the second above. */
-static inline void NAME_dense(int pairs, int cols, const uint32_t *w, const int16_t *x, int32_t *y) {
-    const int16_t *end = x + cols;
-    for (; pairs > 0; pairs--, y += 2) {
-        int32_t first = y[0], second = y[1];
-        for (const int16_t *at = x; at != end; at++, w++) {
-            const uint32_t both = (uint32_t)NAME_AT32(w);
-            first += (int32_t)(int16_t)(uint16_t)both * *at;
-            second += (int32_t)(int16_t)(uint16_t)(both >> 16) * *at;
+PAIR = """/* Weights of two rows in a column: in a word where a load of 16 bits extends no sign by itself. */
+#if defined __ARM_ARCH_6M__ || defined __ARM_ARCH_8M_BASE__ || defined __ARM_FEATURE_DSP
+typedef uint32_t NAME_pair;
+#define NAME_PAIR(first, second) ((uint32_t)(uint16_t)(first) | (uint32_t)(uint16_t)(second) << 16)
+#define NAME_FIRST(pair) ((int16_t)(uint16_t)(pair))
+#define NAME_SECOND(pair) ((int16_t)(uint16_t)((pair) >> 16))
+#else
+typedef struct {
+    int16_t first, second;
+} NAME_pair;
+#define NAME_PAIR(first, second) {first, second}
+#define NAME_FIRST(pair) NAME_AT16(&(pair).first)
+#define NAME_SECOND(pair) NAME_AT16(&(pair).second)
+#endif
+#if defined __AVR__ || defined __ARM_FEATURE_DSP
+#define NAME_SHORT(v) ((int16_t)(v)) /* where a product of 16 bits is cheaper than one of 32 */
+#else
+#define NAME_SHORT(v) (v)
+#endif
+"""
+
+DENSE = """/* y = W x + b / 2^shift, two rows and two columns at once; b may be null. All |x| < 2^15. */
+static inline void NAME_dense(int pairs, int cols, const NAME_pair *w, const int32_t *b, int shift, const int32_t *x,
+                              int32_t *y) {
+    const int32_t *end = x + cols;
+    for (; pairs > 0; pairs--) {
+        int32_t first = 0, second = 0;
+        if (b) {
+            first = NAME_DOWN(NAME_AT32(b), shift);
+            second = NAME_DOWN(NAME_AT32(b + 1), shift);
+            b += 2;
         }
-        y[0] = first;
-        y[1] = second;
+        for (const int32_t *at = x; at != end; at += 2, w += 2) {
+            first += (int32_t)NAME_FIRST(w[0]) * NAME_SHORT(at[0]);
+            second += (int32_t)NAME_SECOND(w[0]) * NAME_SHORT(at[0]);
+            first += (int32_t)NAME_FIRST(w[1]) * NAME_SHORT(at[1]);
+            second += (int32_t)NAME_SECOND(w[1]) * NAME_SHORT(at[1]);
+        }
+        *y++ = first;
+        *y++ = second;
     }
 }
 """
@@ -119,10 +147,10 @@ static inline int32_t NAME_moved(int32_t h, int32_t to, int32_t share) {
 }
 """
 
-NORM = """/* Mean 0 and deviation 1, then leaky relu, of n sums with `point` bits after the point; y has `out` of them. Of
+NORM = """/* Mean 0 and deviation 1, then leaky relu, of n sums with `point` bits after the point; then `out` of them. Of
  * n / 2^log, the mean's divisor: inverse in 2^-15, root in 2^-15; eps: 1e-5 n / 2^log in 2^-44. */
-static inline void NAME_norm(int n, int log, int32_t inverse, int32_t root, uint32_t eps, int point, int32_t *v,
-                             int out, int16_t *y) {
+static inline void NAME_norm(int n, int log, int32_t inverse, int32_t root, uint32_t eps, int point, int out,
+                             int32_t *v) {
     int32_t mean = 0, top = 0;
     for (int i = 0; i < n; i++) mean += NAME_DOWN(v[i], log);
     mean = NAME_DOWN(mean, 15) * inverse + (int32_t)((uint32_t)(mean & 32767) * (uint32_t)inverse >> 15);
@@ -144,7 +172,7 @@ static inline void NAME_norm(int n, int log, int32_t inverse, int32_t root, uint
     r = (r * (uint32_t)root + 16384u) >> 15;
     for (int i = 0; i < n; i++) {
         const int32_t normed = NAME_rounded(v[i] * (int32_t)r, 30 - out - up);
-        y[i] = (int16_t)(normed > 0 ? normed : NAME_rounded(normed * 655, 16));
+        v[i] = normed > 0 ? normed : NAME_rounded(normed * 655, 16);
     }
 }
 """

@@ -37,6 +37,7 @@ class Parts:
 
     @classmethod
     def of(cls, agent: Any) -> Parts:
+        """Those of this agent."""
         config, kind = agent.config, agent.config.get("cell", "linear")
         head = "q" if agent.kind in VALUES else "actor"
         body = "body" if config.get("body", "separate") == "shared" else head
