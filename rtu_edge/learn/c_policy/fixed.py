@@ -26,6 +26,7 @@ _FUNCTIONS = {
     "NAME_pack(": text.PACK,
     "NAME_dense(": text.DENSE,
     "NAME_turn(": text.TURN,
+    "NAME_turn_wide(": text.TURN_WIDE,
     "NAME_tanh(": text.TANH,
     "NAME_sigmoid(": text.SIGMOID,
     "NAME_norm(": text.NORM,

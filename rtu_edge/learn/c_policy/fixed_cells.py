@@ -10,6 +10,7 @@ import numpy as np
 
 from rtu_edge._base.errors import ConfigError
 from rtu_edge.learn.c_policy.fixed_steps import (
+    COLUMNS,
     POINT,
     Ints,
     Program,
@@ -34,6 +35,8 @@ COARSEST = 8
 _REACH = 20  # bits of the distance from a channel's mean to its bound
 _STATE = (1 << 30) - (1 << 16)  # no state reaches it
 _MOST_KEPT = 1.0 - 2.0**-15  # a coefficient's high part is int16_t
+_SHORT_KEPT = 1.0 - 2.0**-8  # below, coefficients of 15 bits are off by at most 0.6 % of 1 - r
+_FEW = 4  # inputs of a cell that are multiplied without a loop
 _TANH_LIMIT = 6.0  # beyond the table
 
 
@@ -99,15 +102,12 @@ def _channel(mean: float, scale: float, bound: float, i: int) -> tuple[int, int,
 
 @dataclass(frozen=True)
 class _Driven:
-    """The inputs of the units, u1 and u2, in integers of 2^-point; in C `u` is to be rounded by `by`."""
+    """The inputs of the units, u1 and u2, in integers of 2^-point; lines of C that make them for unit i."""
 
     point: int
     large: Array  # the largest u1, u2 of each unit, real, (n, 2)
-    by: str
+    lines: tuple[str, ...]
     x: Short
-
-
-_U1, _U2 = "NAME_rounded(u[2 * i], by)", "NAME_rounded(u[2 * i + 1], by)"
 
 
 def cell(
@@ -137,7 +137,8 @@ def cell(
 
     if turned.kept.max() > _MOST_KEPT:
         _refuse(turned.kept, int(turned.kept.argmax()), _MOST_KEPT, "its coefficients have 30 bits")
-    driven = _drive(program, x, weight, config, holds, POINT if inside else FINEST)
+    finest = POINT if inside or (turned.short and activation == "tanh") else FINEST
+    driven = _drive(program, x, weight, config, holds, finest)
     _check_kept(turned.kept, np.abs(weight).max(axis=(1, 2)), driven.point)
     if parts.kind == "lru":  # its output has the inputs too, which may be large
         following = None
@@ -146,17 +147,20 @@ def cell(
 
 @dataclass(frozen=True)
 class _Poles:
-    """g and phi in 2^-30, cut into high 2^15 + low; the retentions that these are."""
+    """g and phi in 2^-30, cut into high 2^15 + low, and the retentions that these are."""
 
     parts: Ints  # (n, 4): g, its low part, phi, its low part
     kept: Array
+    short: bool  # no low parts
 
 
 def _poles(g: Array, phi: Array) -> _Poles:
-    whole = np.rint(np.stack([g, phi], axis=1) * 2.0**30).astype(np.int64)
+    short = bool(np.hypot(g, phi).max() < _SHORT_KEPT)
+    finest = 15 if short else 30
+    whole = np.rint(np.stack([g, phi], axis=1) * 2.0**finest).astype(np.int64) << (30 - finest)
     high = rounded(whole, 15)
     both = np.stack([high, whole - (high << 15)], axis=2).reshape(-1, 4)
-    return _Poles(both, np.hypot(whole[:, 0], whole[:, 1]) / 2.0**30)
+    return _Poles(both, np.hypot(whole[:, 0], whole[:, 1]) / 2.0**30, short)
 
 
 def _check_kept(kept: Array, gain: Array, point: int) -> None:
@@ -197,7 +201,7 @@ def _drive(
     point = next((p for p in range(min(finest, int(base.min())), COARSEST - 1, -1) if holds(p, large)), COARSEST - 1)
     if point < COARSEST:
         raise ConfigError(f"cell: its largest state, {large.max():.3g} from the inputs, is too large for fixed")
-    w, integers = program.matrix("cell_weight", rows, np.repeat(points, 2))
+    w, integers = program.matrix("cell_weight", rows, np.repeat(points, 2), 1 if d <= _FEW else COLUMNS)
     shifts = points + packed.point - point
     program.ints("int8_t", "cell_shift", shifts)
 
@@ -205,11 +209,18 @@ def _drive(
         by = np.repeat(shifts, 2) - (env[packed.shift] if packed.shift else 0)
         env["u"] = rounded(integers @ env[packed.name], by)
 
-    program.vector("u", 2 * n)
-    program.add(product(w, 2 * n, packed, "u"))
+    lines = [f"const int by = NAME_AT8(NAME_cell_shift + i){f' - {packed.shift}' if packed.shift else ''};"]
+    if d <= _FEW:  # in the loop of the units
+        lines.append(f"const NAME_pair *w = {w} + {d} * i;")
+        sums = [" + ".join(f"NAME_TIMES(NAME_{row}(w[{j}]), {x.name}[{j}])" for j in range(d))
+                for row in ("FIRST", "SECOND")]  # fmt: skip
+    else:
+        program.vector("u", 2 * n)
+        program.add(product(w, 2 * n, packed, "u"))
+        sums = ["u[2 * i]", "u[2 * i + 1]"]
+    lines += [f"const int32_t u{k} = NAME_rounded({total}, by);" for k, total in zip("12", sums, strict=True)]
     program.runs.append(run)
-    less = f" - {packed.shift}" if packed.shift else ""
-    return _Driven(point, large, f"const int by = NAME_AT8(NAME_cell_shift + i){less};", packed)
+    return _Driven(point, large, tuple(lines), packed)
 
 
 @dataclass(frozen=True)
@@ -255,17 +266,18 @@ def _rotated(
 ) -> Wide | Short:
     n, x, text = len(turned.kept), driven.x, active.text
     inside = parts.kind == "nonlinear"
-    table = program.ints("int16_t", "cell_poles", turned.parts)
+    table = program.ints("int16_t", "cell_poles", turned.parts[:, ::2] if turned.short else turned.parts)
+    turn, of = ("NAME_turn", 2) if turned.short else ("NAME_turn_wide", 4)
     skipped = x.width if parts.kind == "lru" else 0
     program.vector("y", 2 * n + skipped)
     h1, h2 = "state->h1[i]", "state->h2[i]"
     program.loop(
         n,
         "int32_t z1, z2;",
-        driven.by,
-        f"NAME_turn({table} + 4 * i, {h1}, {h2}, &z1, &z2);",
-        f"z1 += {_U1};",
-        f"z2 += {_U2};",
+        *driven.lines,
+        f"{turn}({table} + {of} * i, {h1}, {h2}, &z1, &z2);",
+        "z1 += u1;",
+        "z2 += u2;",
         f"{h1} = {text.format('z1') if inside else 'z1'};",
         f"{h2} = {text.format('z2') if inside else 'z2'};",
         f"y[i] = {active.out(h1 if inside else text.format('z1'))};",
@@ -329,8 +341,8 @@ def _gated(program: Program, parts: Parts, active: _Activation, driven: _Driven)
         env["h1"] = h + high * share + rounded((way - (high << 15)) * share, 15)
         env["y"] = active.output(0, active.of(env["h1"]))
 
-    sums = [f"{u} + NAME_AT32({names[0]} + 2 * i{' + 1' * k})" for k, u in enumerate((_U1, _U2))]
-    lines = [driven.by]
+    sums = [f"{u} + NAME_AT32({names[0]} + 2 * i{' + 1' * k})" for k, u in enumerate(("u1", "u2"))]
+    lines = list(driven.lines)
     if mingru:
         lines += [f"const int32_t a = {sums[0]}, b = {sums[1]};", "const int32_t share = NAME_sigmoid(a);",
                  f"const int32_t drive = b < 0 ? NAME_sigmoid(b) * 32 : {one // 2} + b;"]  # fmt: skip

@@ -21,6 +21,7 @@ from rtu_edge.learn.onnx.write import LAYER_NORM_EPS
 
 __all__ = ["POINT", "Program", "Short", "Whole", "Wide", "bits_for", "points_of", "product", "rounded", "tanh"]
 
+COLUMNS = 4  # that NAME_dense multiplies at once
 POINT = 20  # of inputs, activations and the argument of tanh
 STEPS = 88  # of the table of tanh, 1/16 each
 _SUM = 1 << 30  # no sum reaches it
@@ -139,14 +140,17 @@ class Program(Source):
         return Short(x.name, x.width, x.point, by, most)
 
     def vector(self, name: str, width: int, most: float | None = None) -> Vector:
-        """Declare one; its length is even, and what is beyond its width 0."""
-        self.add(f"int32_t {name}[{width + width % 2}];", *([f"{name}[{width}] = 0;"] if width % 2 else []))
+        """Declare one; its length is a multiple of COLUMNS, and what is beyond its width 0."""
+        self.add(f"int32_t {name}[{width + -width % COLUMNS}];",
+                 *(f"{name}[{width + k}] = 0;" for k in range(-width % COLUMNS)))  # fmt: skip
         return Vector(name, width, most)
 
-    def matrix(self, name: str, weight: Array, points: Ints) -> tuple[str, Ints]:
-        """Weights of rows as integers of 2^-points, two rows in a pair, both sizes even; its name in C, and the integers."""
+    def matrix(self, name: str, weight: Array, points: Ints, columns: int = COLUMNS) -> tuple[str, Ints]:
+        """Weights of rows as integers of 2^-points, two rows in a pair, a multiple of `columns` in each; its name in C,
+        and the integers.
+        """
         integers = np.rint(weight * 2.0 ** points[:, np.newaxis]).astype(np.int64)
-        padded = np.pad(integers, [(0, size % 2) for size in integers.shape])
+        padded = np.pad(integers, [(0, integers.shape[0] % 2), (0, -integers.shape[1] % columns)])
         pairs = zip(padded[0::2].reshape(-1).tolist(), padded[1::2].reshape(-1).tolist(), strict=True)
         texts = [f"NAME_PAIR({first}, {second})" for first, second in pairs]
         return self._constant("NAME_pair", name, texts, " NAME_ROM"), integers
@@ -220,7 +224,7 @@ class Program(Source):
 
 def product(w: str, rows: int, x: Short, y: str, bias: str = "0", by: str = "0") -> str:
     """A call of NAME_dense."""
-    return f"NAME_dense({(rows + 1) // 2}, {x.width + x.width % 2}, {w}, {bias}, {by}, {x.name}, {y});"
+    return f"NAME_dense({(rows + 1) // 2}, {x.width + -x.width % COLUMNS}, {w}, {bias}, {by}, {x.name}, {y});"
 
 
 def points_of(weight: Array, most: float) -> Ints:

@@ -5,7 +5,7 @@ rtu_edge/learn/c_policy/fixed_steps.py computes the same in Python, to the bit.
 
 from __future__ import annotations
 
-__all__ = ["ACTION", "ACTION_ONE", "DENSE", "FLOAT", "HEAD", "NORM", "PACK", "PAIR", "SHIFTS", "SIGMOID", "TANH", "TURN"]
+__all__ = ["ACTION", "ACTION_ONE", "DENSE", "FLOAT", "HEAD", "NORM", "PACK", "PAIR", "SHIFTS", "SIGMOID", "TANH", "TURN", "TURN_WIDE"]
 
 ACTION_ONE = 1 << 14
 
@@ -84,13 +84,13 @@ typedef struct {
 #define NAME_SECOND(pair) NAME_AT16(&(pair).second)
 #endif
 #if defined __AVR__ || defined __ARM_FEATURE_DSP
-#define NAME_SHORT(v) ((int16_t)(v)) /* where a product of 16 bits is cheaper than one of 32 */
+#define NAME_TIMES(a, b) ((int32_t)(int16_t)(a) * (int16_t)(b)) /* where a product of 16 bits is cheaper */
 #else
-#define NAME_SHORT(v) (v)
+#define NAME_TIMES(a, b) ((a) * (b))
 #endif
 """
 
-DENSE = """/* y = W x + b / 2^shift, two rows and two columns at once; b may be null. All |x| < 2^15. */
+DENSE = """/* y = W x + b / 2^shift, two rows and four columns at once; b may be null. All |x| < 2^15. */
 static inline void NAME_dense(int pairs, int cols, const NAME_pair *w, const int32_t *b, int shift, const int32_t *x,
                               int32_t *y) {
     const int32_t *end = x + cols;
@@ -101,27 +101,46 @@ static inline void NAME_dense(int pairs, int cols, const NAME_pair *w, const int
             second = NAME_DOWN(NAME_AT32(b + 1), shift);
             b += 2;
         }
-        for (const int32_t *at = x; at != end; at += 2, w += 2) {
-            first += (int32_t)NAME_FIRST(w[0]) * NAME_SHORT(at[0]);
-            second += (int32_t)NAME_SECOND(w[0]) * NAME_SHORT(at[0]);
-            first += (int32_t)NAME_FIRST(w[1]) * NAME_SHORT(at[1]);
-            second += (int32_t)NAME_SECOND(w[1]) * NAME_SHORT(at[1]);
-        }
+        const int32_t *at = x;
+        do {
+            first += NAME_TIMES(NAME_FIRST(w[0]), at[0]);
+            second += NAME_TIMES(NAME_SECOND(w[0]), at[0]);
+            first += NAME_TIMES(NAME_FIRST(w[1]), at[1]);
+            second += NAME_TIMES(NAME_SECOND(w[1]), at[1]);
+            first += NAME_TIMES(NAME_FIRST(w[2]), at[2]);
+            second += NAME_TIMES(NAME_SECOND(w[2]), at[2]);
+            first += NAME_TIMES(NAME_FIRST(w[3]), at[3]);
+            second += NAME_TIMES(NAME_SECOND(w[3]), at[3]);
+            at += 4;
+            w += 4;
+        } while (at != end);
         *y++ = first;
         *y++ = second;
     }
 }
 """
 
-TURN = """/* h rotated and damped (docs/math.md, 1). Coefficients and states are cut into high 2^15 + low. */
+TURN = """/* h rotated and damped (docs/math.md, 1) by coefficients of 2^-15. A state is cut into high 2^15 + low. */
 static inline void NAME_turn(const int16_t *c, int32_t h1, int32_t h2, int32_t *z1, int32_t *z2) {
-    const int16_t g = NAME_AT16(c), g_low = NAME_AT16(c + 1), phi = NAME_AT16(c + 2), phi_low = NAME_AT16(c + 3);
-    const int16_t high1 = (int16_t)NAME_rounded(h1, 15), high2 = (int16_t)NAME_rounded(h2, 15);
-    const int16_t low1 = (int16_t)(h1 - high1 * (int32_t)32768), low2 = (int16_t)(h2 - high2 * (int32_t)32768);
-    const int32_t rest1 = (int32_t)g * low1 + (int32_t)g_low * high1 - (int32_t)phi * low2 - (int32_t)phi_low * high2;
-    const int32_t rest2 = (int32_t)g * low2 + (int32_t)g_low * high2 + (int32_t)phi * low1 + (int32_t)phi_low * high1;
-    *z1 = (int32_t)g * high1 - (int32_t)phi * high2 + NAME_rounded(rest1, 15);
-    *z2 = (int32_t)g * high2 + (int32_t)phi * high1 + NAME_rounded(rest2, 15);
+    const int32_t g = NAME_AT16(c), phi = NAME_AT16(c + 1);
+    const int32_t high1 = NAME_rounded(h1, 15), high2 = NAME_rounded(h2, 15);
+    const int32_t low1 = h1 - high1 * 32768, low2 = h2 - high2 * 32768;
+    *z1 = NAME_TIMES(g, high1) - NAME_TIMES(phi, high2) + NAME_rounded(NAME_TIMES(g, low1) - NAME_TIMES(phi, low2), 15);
+    *z2 = NAME_TIMES(g, high2) + NAME_TIMES(phi, high1) + NAME_rounded(NAME_TIMES(g, low2) + NAME_TIMES(phi, low1), 15);
+}
+"""
+
+TURN_WIDE = """/* h rotated and damped (docs/math.md, 1). Coefficients of 2^-30 and states are cut into high 2^15 + low. */
+static inline void NAME_turn_wide(const int16_t *c, int32_t h1, int32_t h2, int32_t *z1, int32_t *z2) {
+    const int32_t g = NAME_AT16(c), g_low = NAME_AT16(c + 1), phi = NAME_AT16(c + 2), phi_low = NAME_AT16(c + 3);
+    const int32_t high1 = NAME_rounded(h1, 15), high2 = NAME_rounded(h2, 15);
+    const int32_t low1 = h1 - high1 * 32768, low2 = h2 - high2 * 32768;
+    const int32_t rest1 = NAME_TIMES(g, low1) + NAME_TIMES(g_low, high1) - NAME_TIMES(phi, low2) -
+                          NAME_TIMES(phi_low, high2);
+    const int32_t rest2 = NAME_TIMES(g, low2) + NAME_TIMES(g_low, high2) + NAME_TIMES(phi, low1) +
+                          NAME_TIMES(phi_low, high1);
+    *z1 = NAME_TIMES(g, high1) - NAME_TIMES(phi, high2) + NAME_rounded(rest1, 15);
+    *z2 = NAME_TIMES(g, high2) + NAME_TIMES(phi, high1) + NAME_rounded(rest2, 15);
 }
 """
 
