@@ -46,6 +46,8 @@ def test_a_c_file_with_its_learner(checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (("-o", "p.onnx", "--fixed"), "--fixed is for a file that ends with .h; -o names p.onnx"),
+        (("-o", "p.h", "--fixed", "--weights", "int8"), "weights = 'int8': with fixed, expected 'float32'"),
         (("-o", "p.onnx", "--learn"), "--learn is for a file that ends with .h; -o names p.onnx"),
         (("-o", "p.h", "--sequence"), "--sequence is for a file that ends with .onnx"),
         (("-o", "p.onnx", "--batch", "-1"), "--batch"),

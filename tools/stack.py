@@ -131,8 +131,9 @@ def _usage(folder: Path) -> dict[tuple[str, str], int]:
         for line in file.read_text().splitlines():
             where, n, _ = line.split("\t")
             parts = where.split(":")
-            name = re.sub(r"\(.*", "", parts[-1]).split(" ")[-1]
-            found[Path(parts[0]).name, name] = int(n)
+            name = re.sub(r"\..*", "", re.sub(r"\(.*", "", parts[-1]).split(" ")[-1])  # a clone counts as its source
+            where_named = (Path(parts[0]).name, name)
+            found[where_named] = max(found.get(where_named, 0), int(n))
             found["", name] = max(found.get(("", name), 0), int(n))
     return found
 

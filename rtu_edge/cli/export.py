@@ -30,7 +30,8 @@ _C = (".h", ".c")
               help="Range of an actuator in its unit, once for each; ONNX; adds the output command")  # fmt: skip
 @click.option("--name", metavar="NAME", help="Prefix of names; C  [default: policy]")
 @click.option("--learn", is_flag=True, help="Include the learner; C")
-def command(checkpoint: Path, out: Path | None, weights: str, learn: bool, **given: Any) -> None:
+@click.option("--fixed", is_flag=True, help="Integers throughout, for processors without floating point; C")
+def command(checkpoint: Path, out: Path | None, weights: str, learn: bool, fixed: bool, **given: Any) -> None:
     """Write a checkpoint's policy as ONNX, or as a C99 header.
 
     CHECKPOINT is a file, or the folder of a run.
@@ -44,8 +45,9 @@ def command(checkpoint: Path, out: Path | None, weights: str, learn: bool, **giv
     path = out if out is not None else checkpoint.with_name(RunFolder.ONNX)
     in_c = path.suffix in _C
     asked = {name: value for name, value in given.items() if value is not None and value is not False and value != ()}
-    for name in sorted({*asked, *(["learn"] if learn else [])}):
-        if (name in ("name", "learn")) != in_c:
+    in_c_only = {"learn": learn, "fixed": fixed}
+    for name in sorted({*asked, *(name for name, is_set in in_c_only.items() if is_set)}):
+        if (name == "name" or name in in_c_only) != in_c:
             wanted = ".h" if not in_c else ".onnx"
             raise click.UsageError(f"--{name} is for a file that ends with {wanted}; -o names {path}")
     try:
@@ -53,7 +55,7 @@ def command(checkpoint: Path, out: Path | None, weights: str, learn: bool, **giv
         if in_c:
             from rtu_edge.learn.c_policy import export_c
 
-            export_c(agent, path, weights=weights, learn=learn, **asked)
+            export_c(agent, path, weights=weights, **in_c_only, **asked)
         else:
             from rtu_edge.learn.onnx import export_onnx
 

@@ -194,14 +194,21 @@ def _head(policy: FixedPolicy, config: Mapping[str, Any], error: str) -> str:
     call = ", ".join(part.split()[-1].lstrip("*") for part in _arguments(config, "int32_t", "int16_t")[1:])
     result = (f"Returns the index of the choice, 0 to {parts.width - 1}." if parts.discrete else
               f"action: of the actuator's range, -{ACTION_ONE} lowest, {ACTION_ONE} highest.")  # fmt: skip
-    more = [f"previous_action: as action, -{ACTION_ONE} to {ACTION_ONE}" if not parts.discrete else
-            f"previous_action: {ACTION_ONE} at the choice, 0 elsewhere"] if config.get("previous_action") else []
+    more = (
+        [
+            f"previous_action: as action, -{ACTION_ONE} to {ACTION_ONE}"
+            if not parts.discrete
+            else f"previous_action: {ACTION_ONE} at the choice, 0 elsewhere"
+        ]
+        if config.get("previous_action")
+        else []
+    )
     more += ["previous_reward: an integer of 2^-NAME_REWARD_BITS"] if config.get("previous_reward") else []
     sizes = {"OBSERVATIONS": d, "ACTIONS": parts.width, "ONE": ACTION_ONE}
     sizes |= {f"BITS_{i}": bits for i, bits in enumerate(policy.bits[:d])}
     sizes |= {"REWARD_BITS": policy.bits[d]} if policy.bits[d:] else {}
     rows = [f"NAME_{key} = {value}" for key, value in sizes.items()]
-    fields = [f"    int32_t {name}[{config['units']}];" for name in parts.states]
+    fields = [f"    int32_t h[{len(parts.states) * int(config['units'])}];"] if parts.states else []
     return text.HEAD.format(
         version=__version__,
         call=call,
@@ -220,7 +227,8 @@ def fixed_source(agent: Any) -> str:
     policy, config = FixedPolicy(agent), agent.config
     words, vectors, test = _compared(policy, agent)
     program, states, discrete = policy.program, policy.parts.states, policy.parts.discrete
-    clear = [f"for (int i = 0; i < {int(config['units'])}; i++) state->{h}[i] = 0;" for h in states]
+    size = len(states) * int(config["units"])
+    clear = [f"for (int i = 0; i < {size}; i++) state->h[i] = 0;"] if states else []
     step = ("" if states else "    (void)state;\n") + "\n".join(program.lines)
     used = step + "\n".join(program.constants)
     functions = [source for call, source in _FUNCTIONS.items() if call in used or (call == "NAME_tanh(" and

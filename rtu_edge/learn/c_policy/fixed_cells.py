@@ -110,9 +110,7 @@ class _Driven:
     x: Short
 
 
-def cell(
-    program: Program, x: Wide | Short, parts: Parts, config: Mapping[str, Any], following: Array
-) -> Wide | Short:
+def cell(program: Program, x: Wide | Short, parts: Parts, config: Mapping[str, Any], following: Array) -> Wide | Short:
     """One step of the cell (docs/math.md, 1; math_cells.md, 1). following: the matrix that multiplies its output."""
     if parts.kind == "none":
         return x
@@ -261,28 +259,25 @@ class _Activation:
         return Wide("y", width, self.point) if self.bits is None else Short("y", width, self.bits, None, 1 << self.bits)
 
 
-def _rotated(
-    program: Program, parts: Parts, active: _Activation, driven: _Driven, turned: _Poles
-) -> Wide | Short:
+def _rotated(program: Program, parts: Parts, active: _Activation, driven: _Driven, turned: _Poles) -> Wide | Short:
     n, x, text = len(turned.kept), driven.x, active.text
     inside = parts.kind == "nonlinear"
     table = program.ints("int16_t", "cell_poles", turned.parts[:, ::2] if turned.short else turned.parts)
     turn, of = ("NAME_turn", 2) if turned.short else ("NAME_turn_wide", 4)
     skipped = x.width if parts.kind == "lru" else 0
     program.vector("y", 2 * n + skipped)
-    h1, h2 = "state->h1[i]", "state->h2[i]"
     program.loop(
         n,
         "int32_t z1, z2;",
         *driven.lines,
-        f"{turn}({table} + {of} * i, {h1}, {h2}, &z1, &z2);",
-        "z1 += u1;",
-        "z2 += u2;",
-        f"{h1} = {text.format('z1') if inside else 'z1'};",
-        f"{h2} = {text.format('z2') if inside else 'z2'};",
-        f"y[i] = {active.out(h1 if inside else text.format('z1'))};",
-        f"y[{n} + i] = {active.out(h2 if inside else text.format('z2'))};",
+        f"{turn}({table} + {of} * i, state->h[i], state->h[{n} + i], &z1, &z2);",
+        "state->h[i] = z1 + u1;",
+        f"state->h[{n} + i] = z2 + u2;",
     )
+    if inside:
+        program.loop(2 * n, f"state->h[i] = {text.format('state->h[i]')};", f"y[i] = {active.out('state->h[i]')};")
+    else:
+        program.loop(2 * n, f"y[i] = {active.out(text.format('state->h[i]'))};")
     by = x.point - active.point
     if skipped:
         program.loop(skipped, f"y[{2 * n} + i] = {_moved_to(x, by)};")
@@ -348,12 +343,12 @@ def _gated(program: Program, parts: Parts, active: _Activation, driven: _Driven)
                  f"const int32_t drive = b < 0 ? NAME_sigmoid(b) * 32 : {one // 2} + b;"]  # fmt: skip
     else:
         again = [f"NAME_rounded(NAME_AT16({names[1]} + 2 * i{' + 1' * k}) * kept, {by})" for k in range(2)]
-        lines += ["const int32_t kept = NAME_rounded(state->h1[i], 6);",
+        lines += ["const int32_t kept = NAME_rounded(state->h[i], 6);",
                  f"const int32_t drive = NAME_tanh({sums[0]} + {again[0]});",
                  f"const int32_t share = NAME_sigmoid(-({sums[1]} + {again[1]}));"]  # fmt: skip
     program.vector("y", n)
-    lines += ["state->h1[i] = NAME_moved(state->h1[i], drive, share);"]
-    program.loop(n, *lines, f"y[i] = {active.out(active.text.format('state->h1[i]'))};")
+    lines += ["state->h[i] = NAME_moved(state->h[i], drive, share);"]
+    program.loop(n, *lines, f"y[i] = {active.out(active.text.format('state->h[i]'))};")
     program.runs.append(run)
     return active.output(n)
 

@@ -5,7 +5,21 @@ rtu_edge/learn/c_policy/fixed_steps.py computes the same in Python, to the bit.
 
 from __future__ import annotations
 
-__all__ = ["ACTION", "ACTION_ONE", "DENSE", "FLOAT", "HEAD", "NORM", "PACK", "PAIR", "SHIFTS", "SIGMOID", "TANH", "TURN", "TURN_WIDE"]
+__all__ = [
+    "ACTION",
+    "ACTION_ONE",
+    "DENSE",
+    "FLOAT",
+    "HEAD",
+    "NORM",
+    "PACK",
+    "PAIR",
+    "SHIFTS",
+    "SIGMOID",
+    "TANH",
+    "TURN",
+    "TURN_WIDE",
+]
 
 ACTION_ONE = 1 << 14
 
