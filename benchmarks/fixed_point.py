@@ -178,13 +178,13 @@ def main(seeds: int) -> None:
                 row, agent, seen = in_loop(plant, seed, folder)
                 loops.append(row)
                 first = first or (agent, seen)
+        table = Table("plant", "seed", "worst error", "rms", "score, float", "score, integers", title="10 000 steps")
+        for row in loops:
+            good &= row["worst"] <= ERROR and row["score_off"] <= SCORE
+            table.add_row(row["plant"], str(row["seed"]), f"{row['worst']:.1e}", f"{row['rms']:.1e}",
+                          f"{row['float_score']:.2f}", f"{row['fixed_score']:.2f}")  # fmt: skip
+        console.print(table)
         counted = costs(*(first or agent_of(*SIZES[0])), folder) + costs(*agent_of(*SIZES[1]), folder)
-    table = Table("plant", "seed", "worst error", "rms", "score, float", "score, integers", title="10 000 steps")
-    for row in loops:
-        good &= row["worst"] <= ERROR and row["score_off"] <= SCORE
-        table.add_row(row["plant"], str(row["seed"]), f"{row['worst']:.1e}", f"{row['rms']:.1e}",
-                      f"{row['float_score']:.2f}", f"{row['fixed_score']:.2f}")  # fmt: skip
-    console.print(table)
     table = Table("size", "processor", "C of", "level", "instructions", "flash", "data", "stack")
     for row in counted:
         numbers = [f"{row[key]:,}" if key in row else "-" for key in ("instructions", "flash", "data", "stack")]

@@ -133,7 +133,7 @@ def small() -> rtu.StreamAC:
 
 @pytest.mark.parametrize(("chip", "most"), [*zip(chips.CHIPS, (8000, 5000, 90_000, 5000), strict=True)], ids=str)
 def test_its_own_test_and_its_cost_on_a_microcontroller(chip, most, tmp_path):
-    """Measured: 7000, 4990, 77 000 and 4400 instructions; its flash with code and vectors of the test 3.5 KB at most."""
+    """Measured: 7000, 4990, 77 000, 4400 instructions; its flash with code and vectors of the test 3.5 KB at most."""
     export_c(small(), tmp_path / "policy.h", fixed=True)
     code = {
         "include": '#include "policy.h"', "state": "static policy_state state;", "reset": "policy_reset(&state);",

@@ -236,7 +236,7 @@ def fixed_source(agent: Any) -> str:
     arguments = ", ".join(_arguments(config, "int32_t", "int16_t"))
     return "\n".join([
         _head(policy, config, words), text.SHIFTS, text.PAIR, *program.constants, *functions,
-        "static inline void NAME_reset(NAME_state *state) {\n    " + "\n    ".join(clear or ["state->none = 0;"]) + "\n}\n",
+        "static inline void NAME_reset(NAME_state *state) {\n    " + (clear or ["state->none = 0;"])[0] + "\n}\n",
         f"static inline {'int' if discrete else 'void'} NAME_step({arguments}) {{\n{step}\n}}\n",
         _float(policy, config), *vectors, test, "#endif\n",
     ])  # fmt: skip

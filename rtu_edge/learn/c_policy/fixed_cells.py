@@ -110,7 +110,9 @@ class _Driven:
     x: Short
 
 
-def cell(program: Program, x: Wide | Short, parts: Parts, config: Mapping[str, Any], following: Array) -> Wide | Short:
+def cell(
+    program: Program, x: Wide | Short, parts: Parts, config: Mapping[str, Any], following: Array | None
+) -> Wide | Short:
     """One step of the cell (docs/math.md, 1; math_cells.md, 1). following: the matrix that multiplies its output."""
     if parts.kind == "none":
         return x
@@ -120,7 +122,7 @@ def cell(program: Program, x: Wide | Short, parts: Parts, config: Mapping[str, A
     weight = np.stack([first, second], axis=1) * np.broadcast_to(gains, first.shape[0])[:, np.newaxis, np.newaxis]
     if activation == "tanh" or g is None:
         program.table()
-    if g is None:
+    if g is None or phi is None:
         driven = _drive(program, x, weight, config, lambda point, large: point <= POINT, POINT)
         if driven.point < POINT:
             raise ConfigError(f"cell = {parts.kind!r}: its weights are too large for fixed")
@@ -191,7 +193,7 @@ def _drive(
     rows = weight.reshape(2 * n, d)
     bits = bits_for(rows)
     bound = max(float(config["observation_bound"]), 1.0) if isinstance(x, Wide) else x.most / 2.0**x.point
-    packed = program.pack(x, bits)
+    packed = program.packed(x, bits)
     most_shift = max(0, int(np.ceil(np.log2(bound * 2.0**POINT))) - bits + 1) if packed.shift else 0
     points = points_of(rows, ((1 << 30) - 1) // packed.most).reshape(n, 2).min(axis=1)
     large = np.abs(weight).sum(axis=2) * bound * 1.001
@@ -252,10 +254,12 @@ class _Activation:
         """An element of the output."""
         return value if self.bits is None else f"NAME_rounded({value}, {self.point - self.bits})"
 
-    def output(self, width: int, values: Ints | None = None) -> Any:
-        """The output's format, or its integers."""
-        if values is not None:
-            return values if self.bits is None else rounded(values, self.point - self.bits)
+    def integers(self, values: Ints) -> Any:
+        """Those of the output."""
+        return values if self.bits is None else rounded(values, self.point - self.bits)
+
+    def output(self, width: int) -> Wide | Short:
+        """The output's format."""
         return Wide("y", width, self.point) if self.bits is None else Short("y", width, self.bits, None, 1 << self.bits)
 
 
@@ -292,7 +296,7 @@ def _rotated(program: Program, parts: Parts, active: _Activation, driven: _Drive
         env["h1"], env["h2"] = (y1, y2) if inside else (z1, z2)
         whole = env[x.name] << env[x.shift] if x.shift else env[x.name]
         more = (rounded(whole, by) if by >= 0 else whole << -by)[:skipped]
-        env["y"] = active.output(0, np.concatenate([y1, y2, more]))
+        env["y"] = active.integers(np.concatenate([y1, y2, more]))
 
     program.runs.append(run)
     return active.output(2 * n + skipped)
@@ -334,7 +338,7 @@ def _gated(program: Program, parts: Parts, active: _Activation, driven: _Driven)
         way = drive - h
         high = rounded(way, 15)
         env["h1"] = h + high * share + rounded((way - (high << 15)) * share, 15)
-        env["y"] = active.output(0, active.of(env["h1"]))
+        env["y"] = active.integers(active.of(env["h1"]))
 
     sums = [f"{u} + NAME_AT32({names[0]} + 2 * i{' + 1' * k})" for k, u in enumerate(("u1", "u2"))]
     lines = list(driven.lines)

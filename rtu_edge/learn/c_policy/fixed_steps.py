@@ -124,7 +124,7 @@ class Program(Source):
             self.constants.append(f"#define NAME_STEPS {STEPS}\n")
             self.ints("int16_t", "tanh_table", _TABLE)
 
-    def pack(self, x: Wide | Short, bits: int, shift: int = 0) -> Short:
+    def packed(self, x: Wide | Short, bits: int, shift: int = 0) -> Short:
         """x in at most `bits` bits; shift: by at least so many."""
         if isinstance(x, Short):
             return x
@@ -167,7 +167,7 @@ class Program(Source):
             point = min(point, held - x.point)
         held = min(held, int(point) + x.point)
         least = int(point) + x.point - held
-        packed = self.pack(x, bits, least)
+        packed = self.packed(x, bits, least)
         w, integers = self.matrix(f"{name}_weight", weight, np.full(rows, point))
         whole = np.rint(np.asarray(bias, np.float64) * 2.0**held).astype(np.int64)
         b = self.ints("int32_t", f"{name}_bias", np.pad(whole, (0, rows % 2)))
@@ -203,7 +203,7 @@ class Program(Source):
         return Short(name, n, out, None, int(most * 2**out) + 1)
 
     def action(self, v: Whole) -> None:
-        """The end: actions within +-1."""
+        """Return actions within +-1."""
         point = f"{v.point} - {v.shift}" if v.shift else f"{v.point}"
 
         def run(env: dict[str, Any]) -> None:
@@ -215,7 +215,7 @@ class Program(Source):
         self.loop(v.width, f"action[i] = NAME_action({v.name}[i], {point});")
 
     def choice(self, v: Whole) -> None:
-        """The end: the index of the largest."""
+        """Return the index of the largest."""
         self.runs.append(lambda env: env.update(action=np.argmax(env[v.name])))
         self.add("int best = 0;")
         self.loop(v.width, f"if ({v.name}[i] > {v.name}[best]) best = i;")
@@ -235,7 +235,8 @@ def points_of(weight: Array, most: float) -> Ints:
     top, total = size.max(axis=1, initial=1e-9), size.sum(axis=1, initial=1e-9) + 1e-9
     half = size.shape[1] / 2.0  # each weight's rounding
     points = np.minimum(np.log2(32767.0 / top), np.log2(max(most - half, 1.0) / total))
-    return np.minimum(np.floor(points), 24).astype(np.int64)
+    found: Ints = np.minimum(np.floor(points), 24).astype(np.int64)
+    return found
 
 
 def _normed(v: Ints, of: Sequence[int], point: int, out: int) -> Ints:
@@ -260,7 +261,8 @@ def _normed(v: Ints, of: Sequence[int], point: int, out: int) -> Ints:
         r = r * (49152 - (m * (r * r >> 14) >> 16)) >> 15
     r = (r * root + 16384) >> 15
     normed = rounded(v * r, 30 - out - up)
-    return np.where(normed > 0, normed, rounded(normed * _LEAK, _LEAK_BITS))
+    found: Ints = np.where(normed > 0, normed, rounded(normed * _LEAK, _LEAK_BITS))
+    return found
 
 
 def _literal(value: int) -> str:

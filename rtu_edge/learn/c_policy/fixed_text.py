@@ -104,7 +104,7 @@ typedef struct {
 #endif
 """
 
-DENSE = """/* y = W x + b / 2^shift, two rows and four columns at once; b may be null. All |x| < 2^15. */
+DENSE = """/* y = W x + b / 2^shift, two rows, four columns at once; b may be null. All |x| < 2^15. */
 static inline void NAME_dense(int pairs, int cols, const NAME_pair *w, const int32_t *b, int shift, const int32_t *x,
                               int32_t *y) {
     const int32_t *end = x + cols;
@@ -144,7 +144,7 @@ static inline void NAME_turn(const int16_t *c, int32_t h1, int32_t h2, int32_t *
 }
 """
 
-TURN_WIDE = """/* h rotated and damped (docs/math.md, 1). Coefficients of 2^-30 and states are cut into high 2^15 + low. */
+TURN_WIDE = """/* h rotated and damped (docs/math.md, 1). Coefficients of 2^-30, states: high 2^15 + low. */
 static inline void NAME_turn_wide(const int16_t *c, int32_t h1, int32_t h2, int32_t *z1, int32_t *z2) {
     const int32_t g = NAME_AT16(c), g_low = NAME_AT16(c + 1), phi = NAME_AT16(c + 2), phi_low = NAME_AT16(c + 3);
     const int32_t high1 = NAME_rounded(h1, 15), high2 = NAME_rounded(h2, 15);
@@ -180,7 +180,7 @@ static inline int32_t NAME_moved(int32_t h, int32_t to, int32_t share) {
 }
 """
 
-NORM = """/* Mean 0 and deviation 1, then leaky relu, of n sums with `point` bits after the point; then `out` of them. Of
+NORM = """/* Mean 0 and deviation 1, then leaky relu, of n sums with `point` bits after the point; then `out`. Of
  * n / 2^log, the mean's divisor: inverse in 2^-15, root in 2^-15; eps: 1e-5 n / 2^log in 2^-44. */
 static inline void NAME_norm(int n, int log, int32_t inverse, int32_t root, uint32_t eps, int point, int out,
                              int32_t *v) {
