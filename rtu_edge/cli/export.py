@@ -45,7 +45,7 @@ def command(checkpoint: Path, out: Path | None, weights: str, learn: bool, fixed
     path = out if out is not None else checkpoint.with_name(RunFolder.ONNX)
     in_c = path.suffix in _C
     asked = {name: value for name, value in given.items() if value is not None and value is not False and value != ()}
-    in_c_only = {"learn": learn, "fixed": fixed}
+    in_c_only: dict[str, Any] = {"learn": learn, "fixed": fixed}
     for name in sorted({*asked, *(name for name, is_set in in_c_only.items() if is_set)}):
         if (name == "name" or name in in_c_only) != in_c:
             wanted = ".h" if not in_c else ".onnx"
