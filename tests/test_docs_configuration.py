@@ -35,6 +35,7 @@ SECTIONS = {
     "supervisor.ab": config.Ab,
     "fallback": config.Fallback,
     "fallback.pd.NAME": config.Pd,
+    "take_over": config.TakeOverTable,
     "learner_monitor": config.LearnerMonitor,
     "sensor.NAME": config.Sensor,
     "checks": config.Checks,

@@ -64,6 +64,9 @@ struct Policy {
   // the transition into the observation that follows, NaN if it was lost. applied (action_size,): in the policy's own
   // action units, or null if it is not known: then the chosen one counts.
   void (*previous)(void* self, float reward, const float* applied_or_null) noexcept = nullptr;
+  // Before each predict of a loop with a take-over source; null: not supported. hands: safety::Hands. last
+  // (action_size,): the last command sent, in the policy's own action units.
+  void (*take_over)(void* self, int hands, const float* last) noexcept = nullptr;
   // observation (observation_size,), action (action_size,). Returns 0, kPolicyStop, kPolicyFailed, or a negative
   // status: then nothing has changed.
   int (*predict)(void* self, const float* observation, int explore, float* action) noexcept = nullptr;

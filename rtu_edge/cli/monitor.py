@@ -230,11 +230,9 @@ def _drivers(counters: dict[str, int]) -> list[tuple[str, str]]:
     """Who drove, over the whole run."""
     from rtu_edge.report.timeline import share
 
-    learner, fallback = counters.get("learner_steps", 0), counters.get("fallback_steps", 0)
-    if not learner + fallback:
-        return []
-    parts = {"learner": learner, "fallback": fallback}
-    return [("driven by", ", ".join(f"{name} {share(n / (learner + fallback))}" for name, n in parts.items() if n))]
+    parts = {name: counters.get(f"{name}_steps", 0) for name in ("learner", "fallback", "person")}
+    whole = sum(parts.values())
+    return [("driven by", ", ".join(f"{name} {share(n / whole)}" for name, n in parts.items() if n))] if whole else []
 
 
 def _mode(word: int) -> str:
@@ -245,7 +243,7 @@ def _mode(word: int) -> str:
     modes = list(Mode)
     name = modes[(word & 15) - 1].value if 0 < word & 15 <= len(modes) else "-"
     driver, cause = Driver.of(word), Cause.of(word)
-    why = f" ({cause.name.lower()})" if cause not in (Cause.NONE, Cause.MODE) else ""
+    why = f" ({cause.name.lower()})" if cause not in (Cause.NONE, Cause.MODE, Cause.PERSON) else ""
     return f"{name}, {driver.name.lower()} drives{why}" if driver is not Driver.BOTH else f"{name}, both drive{why}"
 
 

@@ -35,7 +35,17 @@ from rtu_edge.config.tables import (
     Run,
 )
 from rtu_edge.loop.checks import CheckedActuator, CheckedObservation, Checks, Homing, Start
-from rtu_edge.loop.supervision import Ab, Fallback, FallbackKind, LearnerMonitor, Mode, Pd, Sensor, Supervisor
+from rtu_edge.loop.supervision import (
+    Ab,
+    Fallback,
+    FallbackKind,
+    LearnerMonitor,
+    Mode,
+    Pd,
+    Sensor,
+    Supervisor,
+    TakeOverTable,
+)
 
 __all__ = [
     "Ab",
@@ -66,6 +76,7 @@ __all__ = [
     "Sensor",
     "Start",
     "Supervisor",
+    "TakeOverTable",
     "canonical",
     "check_config",
     "config_hash",

@@ -15,7 +15,7 @@ from rtu_edge.device.schema import Limits
 from rtu_edge.loop.checks import Checks, Homing, Start
 from rtu_edge.loop.checks import cross_check as check_plant
 from rtu_edge.loop.flags import MOST_COMPANIONS, Clock
-from rtu_edge.loop.supervision import Fallback, LearnerMonitor, Sensor, Supervisor
+from rtu_edge.loop.supervision import Fallback, LearnerMonitor, Sensor, Supervisor, TakeOverTable
 from rtu_edge.loop.supervision import cross_check as check_supervision
 
 __all__ = [
@@ -250,6 +250,7 @@ class Config(Section, frozen=True):
     reward: Reward = Reward()
     supervisor: Supervisor = Supervisor()
     fallback: Fallback = Fallback()
+    take_over: TakeOverTable = TakeOverTable()
     learner_monitor: LearnerMonitor = LearnerMonitor()
     sensor: dict[str, Sensor] = msgspec.field(default_factory=dict)
     checks: Checks = Checks()
@@ -308,7 +309,7 @@ def cross_check(config: Config) -> Iterator[str]:
         yield f"reward.target = {quoted(reward.target)}: has no effect without weights in reward.quadratic or .cosine"
     if reward.min is not None and reward.max is not None and not reward.min < reward.max:
         yield f"reward.min = {reward.min:g}: must be below reward.max = {reward.max:g}"
-    yield from check_supervision(config.supervisor, config.fallback, config.sensor)
+    yield from check_supervision(config.supervisor, config.fallback, config.sensor, config.take_over)
     yield from check_plant(config.checks, config.start, config.homing)
     if "/" in config.run.name or config.run.name in (".", ".."):
         yield f"run.name = {quoted(config.run.name)}: must be a folder's name, without a slash"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from rtu_edge._base.errors import DeviceError
 
@@ -59,6 +60,15 @@ class Access:
             yield
         finally:
             self._inside.discard(own)
+
+    def inside(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, which a thread of the loop calls."""
+
+        def called(*arguments: Any) -> Any:
+            with self.as_inside():
+                return function(*arguments)
+
+        return called
 
     def close(self) -> None:
         """End it, once the call under way has ended; from inside that call, at its end."""

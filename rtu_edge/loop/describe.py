@@ -62,6 +62,14 @@ class Description:
 
     __repr__ = __str__
 
+    @property
+    def notice(self) -> str:
+        """What may move, for a person, before real hardware is armed."""
+        lines = [f"{self.name}: arming real hardware. A learner explores. These limits hold:"]
+        lines += [f"  {row[1]}: {row[3]} {row[2]}, {row[5]}; safe: {row[4]}" for row in self.rows if row[4]]
+        lines += ["Keep an emergency stop at hand that does not need this computer. Not a certified safety function."]
+        return "\n".join(lines)
+
 
 def _range(low: float, high: float) -> str:
     return f"{low:g} to {high:g}"

@@ -72,6 +72,8 @@ class RecordFlag(enum.IntFlag):
     RECONNECTED = 512  # first observation of a session that was opened after the link was lost
     CHECK = 1024  # a plant check has a finding
     HOMING = 2048  # between episodes: the plant is brought to its start, and the policy is not called
+    PERSON = 4096  # a person drove instead of the supervisor's choice
+    SILENT = 8192  # the person's source did not report: the fallback drove
 
 
 class CallFlag(enum.IntFlag):
@@ -137,6 +139,7 @@ class Driver(enum.IntEnum):
     LEARNER = 0
     FALLBACK = 1
     BOTH = 2
+    PERSON = 3
 
     @classmethod
     def of(cls, mode: int) -> Driver:
@@ -145,7 +148,7 @@ class Driver(enum.IntEnum):
 
 
 class Cause(enum.IntEnum):
-    """Cause of the fallback: bits 8 to 11 of a telemetry record's `mode`."""
+    """Why the fallback or a person drives: bits 8 to 11 of a telemetry record's `mode`."""
 
     NONE = 0
     MODE = 1
@@ -156,6 +159,8 @@ class Cause(enum.IntEnum):
     LOCKED = 6
     FROZEN = 7
     FAILED = 8  # the fallback too, several times in a row: the actuators rest, and the run ends
+    PERSON = 9  # a person has taken over
+    SILENT = 10  # the person's source does not report
 
     @classmethod
     def of(cls, mode: int) -> Cause:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from rtu_edge.loop.flags import Clock
 from rtu_edge.loop.loop import clock_of
 from rtu_edge.loop.options import Reward
 
-__all__ = ["GivenLimits", "GivenReward", "arming_example", "clock_given", "own_limits", "reward_given"]
+__all__ = ["GivenLimits", "GivenReward", "arming_example", "clock_given", "own_limits", "reward_given", "reward_in_run"]
 
 Array = npt.NDArray[np.float32]
 GivenLimits = Mapping[str, Limits] | Sequence[Limits] | None
@@ -105,3 +106,13 @@ def reward_given(reward: GivenReward, hello: Hello) -> Reward:
     if not callable(reward):
         raise ConfigError(f"reward = {reward!r}: expected a Reward, or a function of observation and command")
     return Reward("callable", function=reward)
+
+
+def reward_in_run(
+    given: GivenReward, own: Reward, hello: Hello, inside: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> Reward:
+    """The reward of a run: the given one, or the robot's own; `inside` wraps a function for the loop's thread."""
+    reward = own if given is None else reward_given(given, hello)
+    if reward.function is None or reward.kind != "callable":
+        return reward
+    return replace(reward, function=inside(reward.function))

@@ -24,6 +24,7 @@ from rtu_edge.loop.companions import whole_hello, whole_sheet
 from rtu_edge.loop.flags import Clock, StopReason
 from rtu_edge.loop.link import Link, LinkQuality, as_seconds
 from rtu_edge.loop.options import LoopConfig, check, native_options
+from rtu_edge.loop.person import Person
 from rtu_edge.loop.plant import plant_options
 from rtu_edge.loop.reconnecting import Reopener
 
@@ -147,6 +148,8 @@ class Loop(Closing):
         self.limits = in_force(config.limits, actuators, hello.period_s)  # the tighter ones of host and device
         options = native_options(config, link.next_session, self.limits, actuators)
         options |= plant_options(config, whole_hello(hello, config.companions), self.sheet, self.limits)
+        self._person = None if config.take_over is None or config.dry_run else Person(config, self.sheet)
+        options["take_over"] = None if self._person is None else self._person.core
         self.session: int = options["session"]
         self.config = config
         self._core = _core.Loop(link._core, policy, options)
@@ -168,6 +171,8 @@ class Loop(Closing):
             ValueError: the link is closed, or another loop runs on it, which continues.
             RuntimeError: the agent's run() is under way in another thread, or another loop drives it, which continues.
         """
+        if self._person is not None:
+            self._person.start()
         self._core.start()
         self._started = True
         self._link.show(self.sheet, [each.name for each in self.config.companions])
@@ -215,6 +220,9 @@ class Loop(Closing):
         raw["link"] = LinkQuality(**raw["link"])
         result = LoopResult(**raw)
         error = self._core.take_reward_error()
+        if self._person is not None:
+            self._person.stop()
+            error = error or self._person.error()
         if error is not None:
             raise error
         return result
@@ -288,6 +296,8 @@ class Loop(Closing):
         if self._started:
             self._core.request_stop()
             self._core.result()
+            if self._person is not None:
+                self._person.stop()
             if self._reopener is not None:
                 self._reopener.join()
 

@@ -18,6 +18,7 @@ from rtu_edge.device.schema import Channel, Hello, Limits, Safe
 from rtu_edge.loop.checks import Checks, Controller, Homing, HomingKind, Start
 from rtu_edge.loop.companions import Companion, checked, whole_hello
 from rtu_edge.loop.flags import Clock
+from rtu_edge.loop.person import Source
 
 __all__ = ["Limits", "LoopConfig", "Reward", "check", "holds", "native_options"]
 
@@ -106,6 +107,10 @@ class LoopConfig:
             it.
         homing: what brings the plant there between episodes: a Homing, or a function of an observation (n,) and whether
             it is the first, which returns commands (m,). Nothing is learned meanwhile.
+        take_over: a person's source: a function of the newest observation (n,), or its name MODULE:NAME, that returns
+            commands (m,), or None while hands are off (docs/take_over.md). Needs a supervisor. take_over_silence_ms,
+            10 to 60000: time after which a source that has not returned is silent. take_over_back_s, 0 to 60: time of
+            the way back from the person's last command.
         ranges: smallest and largest valid value of observations, by name, for arming; default: the data sheet's.
         handle_signals: first SIGINT, SIGTERM or SIGHUP: safe action, DISARM, stop; second SIGINT or SIGTERM: ESTOP.
     """
@@ -147,6 +152,9 @@ class LoopConfig:
     checks: Checks = field(default_factory=Checks)
     start: Mapping[str, Start] = field(default_factory=dict)
     homing: Homing | Controller = field(default_factory=Homing)
+    take_over: Source | str | None = None
+    take_over_silence_ms: float = 200.0
+    take_over_back_s: float = 1.0
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
@@ -271,6 +279,10 @@ def _plain(config: LoopConfig) -> LoopConfig:
     if config.black_box is not None and not hasattr(config.black_box, "core"):
         raise ConfigError(f"black_box = {config.black_box!r}: expected an open BlackBox, or None")
     found["reward"] = _plain_reward(config.reward)
+    found["take_over_silence_ms"] = check_number("take_over_silence_ms", config.take_over_silence_ms, 10.0, 60_000.0)
+    found["take_over_back_s"] = check_number("take_over_back_s", config.take_over_back_s, 0.0, 60.0)
+    if not (config.take_over is None or callable(config.take_over) or isinstance(config.take_over, str)):
+        raise ConfigError(f"take_over = {config.take_over!r}: expected a function of an observation, or MODULE:NAME")
     _check_plant(config)
     return replace(config, **found)
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge._base.progress import Callback, Progress, StepRecord, call_all
+from rtu_edge.loop.demonstrated import Shown
 from rtu_edge.loop.flags import LimiterFlag, RecordFlag
 from rtu_edge.loop.loop import LoopResult
 
@@ -27,10 +28,12 @@ class RobotResult(LoopResult):
     Args:
         returns: of the finished episodes, in order, float64.
         mean_reward: per step of the whole run; NaN without a transition.
+        demonstration: arguments for StreamAC.clone(), of the episodes in which a person drove; None if there are none.
     """
 
     returns: npt.NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.empty(0))
     mean_reward: float = math.nan
+    demonstration: dict[str, npt.NDArray[Any]] | None = None
 
     def __str__(self) -> str:
         """Steps, episodes, mean return or reward, stop reason; a line for each refused privilege."""
@@ -66,17 +69,27 @@ class Tally:
         called: callbacks of a StepRecord; one that returns False stops the run.
         stop: stops it.
         one_actuator: the policy has one action, so that a step's clipping is a share.
+        demonstrated: collects what a person does.
     """
 
     def __init__(
-        self, steps: int, shown: bool, called: Sequence[Callback], stop: Callable[[], None], one_actuator: bool
+        self,
+        steps: int,
+        shown: bool,
+        called: Sequence[Callback],
+        stop: Callable[[], None],
+        one_actuator: bool,
+        demonstrated: Shown | None = None,
     ) -> None:
+        self._demonstrated = demonstrated
         self._progress = Progress(steps, shown)
         self._called, self._stop, self._one_actuator = called, stop, one_actuator
         self._stopped = False
 
     def take(self, records: npt.NDArray[Any]) -> None:
         """The records since the last call."""
+        if self._demonstrated is not None:
+            self._demonstrated.take(records)
         flags = records["flags"]
         first = flags & int(RecordFlag.FIRST | RecordFlag.RECONNECTED) == int(RecordFlag.FIRST)
         ended = records[~first & (flags & int(RecordFlag.HOMING) == 0)]
@@ -112,7 +125,8 @@ class Tally:
         own = {entry.name: getattr(result, entry.name) for entry in dataclasses.fields(result)}
         run = self._progress
         mean = run.reward_sum / run.steps if run.steps else math.nan
-        return RobotResult(**own, returns=np.array(run.returns), mean_reward=mean)
+        shown = None if self._demonstrated is None else self._demonstrated.arguments()
+        return RobotResult(**own, returns=np.array(run.returns), mean_reward=mean, demonstration=shown)
 
     def __enter__(self) -> Tally:
         self._progress.__enter__()

@@ -29,18 +29,20 @@ from rtu_edge.device.schema import DataSheet, Hello, Limits, scale_to
 from rtu_edge.learn.findings import report
 from rtu_edge.loop.access import Access
 from rtu_edge.loop.checks import Findings, to_stderr
+from rtu_edge.loop.demonstrated import Shown
 from rtu_edge.loop.describe import Description
 from rtu_edge.loop.driving import as_config_error, check_deadline, check_fit, check_reward, only_here, supervised_agent
 from rtu_edge.loop.flags import Clock
-from rtu_edge.loop.given import GivenReward, arming_example, reward_given
+from rtu_edge.loop.given import GivenReward, arming_example, reward_in_run
 from rtu_edge.loop.link import Link
 from rtu_edge.loop.loop import Loop, LoopStatus
-from rtu_edge.loop.options import LoopConfig, Reward
+from rtu_edge.loop.options import LoopConfig
 from rtu_edge.loop.own_loop import OwnLoop
 from rtu_edge.loop.permission import Permission
 from rtu_edge.loop.result import RobotResult, Tally
 from rtu_edge.loop.stops import error_of, with_port
 from rtu_edge.loop.supervisor import Tables
+from rtu_edge.loop.take_over import Source, TakeOver
 
 __all__ = ["Robot"]
 
@@ -290,7 +292,7 @@ class Robot(Closing):
             supervisor: True: sensor monitor and learner monitor with rollback, as `rtu-edge run` has by default
                 (docs/safety.md); a configuration with these tables, as load_config() returns; False: none.
             any_period: accept an agent made for a period that differs by more than 20 %.
-            loop: further fields of LoopConfig, such as realtime=True; not limits.
+            loop: further fields of LoopConfig, such as realtime=True or take_over=FUNCTION; not limits.
 
         Returns:
             How it ended; prints as a summary.
@@ -305,12 +307,14 @@ class Robot(Closing):
         if "limits" in loop or not (self.simulated or loop.get("command_limiter", True)):
             raise ConfigError("limits, command_limiter: the limits of connect() hold in run() too; connect with others")
         called = callbacks(callback)
+        if callable(person := loop.get("take_over")):
+            loop["take_over"] = self._access.inside(person)
         with self._access.using("run()"), only_here(agent):
             self._permission.require()
             check_fit(agent, self.name, self.sheet, any_period=any_period)
             config = dataclasses.replace(
                 self._config,
-                reward=self._reward_of(reward),
+                reward=reward_in_run(reward, self._config.reward, self.hello, self._access.inside),
                 steps=steps,
                 seconds=seconds,
                 episodes=episodes,
@@ -330,7 +334,8 @@ class Robot(Closing):
             with as_config_error():
                 made = Loop(self._link, agent if watched is None else watched.policy, config)
             self._notice()
-            tally = Tally(steps, progress, called, made.request_stop, self.sheet.action_size == 1)
+            shown = Shown(self._limits, agent.config["n_actions"]) if config.take_over is not None else None
+            tally = Tally(steps, progress, called, made.request_stop, self.sheet.action_size == 1, shown)
             result = self._drive(made, tally, on_progress)
         trouble = error_of(result, watched.fallback_error() if watched is not None else None)
         if trouble is not None:
@@ -338,6 +343,17 @@ class Robot(Closing):
             raise trouble
         report(agent)
         return result
+
+    def take_over(self, agent: Any, source: Source, *, back_s: float = 1.0) -> TakeOver:
+        """An agent that a person may take over from, for your own loop; in run(): take_over=source.
+
+        Args:
+            agent: a learner for this many observations and actuators.
+            source: called with each observation (n,); returns commands (m,), or None while hands are off.
+            back_s: time of the way back from the person's last command, 0 to 60 s.
+        """
+        check_fit(agent, self.name, self.sheet)
+        return TakeOver(agent, source, self.sheet, self._limits, back_s)
 
     def _drive(self, loop: Loop, tally: Tally, told: Callable[[LoopStatus, Any], object] | None) -> RobotResult:
         findings = Findings(loop.config.checks, self.sheet, to_stderr(self.name))
@@ -361,28 +377,12 @@ class Robot(Closing):
 
     # ------------------------------------------------------------ the session
 
-    def _reward_of(self, given: GivenReward) -> Reward:
-        """The reward of a run; a function is called on the loop's thread."""
-        reward = self._config.reward if given is None else reward_given(given, self.hello)
-        function = reward.function
-        if function is None or reward.kind != "callable":
-            return reward
-
-        def inside(x: Array, u: Array) -> float:
-            with self._access.as_inside():
-                return function(x, u)
-
-        return dataclasses.replace(reward, function=inside)
-
     def _notice(self) -> None:
         """Printed once before real hardware moves: what may move, as by `rtu-edge run --arm --yes`."""
         if self._noticed:
             return
         self._noticed = True
-        lines = [f"{self.name}: arming real hardware. A learner explores. These limits hold:"]
-        lines += [f"  {row[1]}: {row[3]} {row[2]}, {row[5]}; safe: {row[4]}" for row in self.describe().rows if row[4]]
-        lines += ["Keep an emergency stop at hand that does not need this computer. Not a certified safety function."]
-        print(*lines, sep="\n", file=sys.stderr, flush=True)
+        print(self.describe().notice, file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Rest values and DISARM, end what connect() started, close the port. Idempotent.

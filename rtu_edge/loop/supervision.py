@@ -21,6 +21,7 @@ __all__ = [
     "Sensor",
     "SensorAction",
     "Supervisor",
+    "TakeOverTable",
     "cross_check",
 ]
 
@@ -203,6 +204,24 @@ class Sensor(Section, frozen=True):
     on_stuck: SensorAction = SensorAction.FALLBACK
 
 
+class TakeOverTable(Section, frozen=True):
+    """`[take_over]`: a person who may drive in place of the learner; needs a fallback that holds the plant
+    (docs/take_over.md).
+
+    Args:
+        function: MODULE:NAME of a function that is called as function(x) with the newest observation and returns the
+            actuators' values, or None while hands are off; "": no take-over
+        silence_ms: Time after which a function that has not returned counts as silent, in milliseconds: the fallback
+            then drives; in lockstep it is waited for
+        back_s: Time in which the difference between the person's last command and the controller's falls to 0, in
+            seconds
+    """
+
+    function: str = ""
+    silence_ms: Annotated[float, msgspec.Meta(ge=10.0, le=60_000.0)] = 200.0
+    back_s: Annotated[float, msgspec.Meta(ge=0.0, le=60.0)] = 1.0
+
+
 _NEEDS = {
     FallbackKind.CHECKPOINT: ("checkpoint",),
     FallbackKind.C: ("library", "symbol"),
@@ -211,7 +230,9 @@ _NEEDS = {
 }
 
 
-def cross_check(supervisor: Supervisor, fallback: Fallback, sensors: dict[str, Sensor]) -> Iterator[str]:
+def cross_check(
+    supervisor: Supervisor, fallback: Fallback, sensors: dict[str, Sensor], take_over: TakeOverTable
+) -> Iterator[str]:
     """Checks across fields."""
     if supervisor.mode is Mode.RESIDUAL and not supervisor.residual:
         yield 'supervisor.residual: missing; mode = "residual" needs a share for each actuator'
@@ -225,6 +246,8 @@ def cross_check(supervisor: Supervisor, fallback: Fallback, sensors: dict[str, S
             yield f"fallback.{key}: only with kind = {kinds}, not {quoted(fallback.kind.value)}"
     if fallback.function and ":" not in fallback.function:
         yield f"fallback.function = {quoted(fallback.function)}: must be MODULE:NAME"
+    if take_over.function and ":" not in take_over.function:
+        yield f"take_over.function = {quoted(take_over.function)}: must be MODULE:NAME"
     for name, sensor in sensors.items():
         if sensor.min is not None and sensor.max is not None and not sensor.min < sensor.max:
             yield f"sensor.{name}.min = {sensor.min:g}: must be below sensor.{name}.max = {sensor.max:g}"

@@ -21,7 +21,7 @@ from rtu_edge._base.errors import CheckpointError, ConfigError
 from rtu_edge.device.schema import DataSheet, Limits
 from rtu_edge.loop.supervision import Fallback, FallbackKind, LearnerMonitor, Mode, Pd, Sensor, Supervisor
 
-__all__ = ["Supervised", "function_policy", "options", "pd_policy", "supervise"]
+__all__ = ["Supervised", "function_policy", "imported", "options", "pd_policy", "supervise"]
 
 
 class RewardRange(Protocol):
@@ -215,7 +215,7 @@ def pd_policy(pds: Mapping[str, Pd], sheet: DataSheet, limits: Sequence[Limits])
 
 def function_policy(key: str, given: Any, sheet: DataSheet, limits: Sequence[Limits]) -> _core.PyFunctionPolicy:
     """A controller of a Python function or its name, MODULE:NAME; `key` names it in errors. Raises ConfigError."""
-    name, function = (given, _imported(key, given)) if isinstance(given, str) else (key, given)
+    name, function = (given, imported(key, given)) if isinstance(given, str) else (key, given)
     return _core.PyFunctionPolicy(_unmasked(name, function), sheet.observation_size, list(limits))
 
 
@@ -275,7 +275,8 @@ def _unmasked(name: str, function: Any) -> Any:
     return checked
 
 
-def _imported(key: str, name: str) -> Any:
+def imported(key: str, name: str) -> Any:
+    """What a name, MODULE:NAME, names; `key` names it in errors. Raises ConfigError."""
     module, _, function = name.partition(":")
     try:
         found = getattr(importlib.import_module(module), function)

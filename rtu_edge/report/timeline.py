@@ -23,11 +23,12 @@ WINDOW = 1000  # window of the newest values, steps
 BINS = 256  # maximum of a run's history; even
 
 # Who drove, of the steps with a command: every such step has exactly one of them.
-DRIVERS = ("learner", "fallback", "both", "rest", "held", "homing")
+DRIVERS = ("learner", "fallback", "both", "person", "rest", "held", "homing")
 DRIVER_NAMES = {
     "learner": "learner",
     "fallback": "fallback",
     "both": "learner and fallback",
+    "person": "person",
     "rest": "actuators at rest",
     "held": "last command held",
     "homing": "brought to its start",
@@ -79,6 +80,7 @@ def features(records: Array, limits: Sequence[Limits] = ()) -> Array:
     homing = flags & RecordFlag.HOMING != 0
     rest = ~held & ~homing & (cause == Cause.FAILED)
     free = acted & ~held & ~rest & ~homing
+    own = free & ((driver == Driver.LEARNER) | (driver == Driver.BOTH))
     rewarded = (flags & _NO_REWARD == 0) & np.isfinite(records["reward"])
     learned = (flags & RecordFlag.LEARNED != 0) & np.isfinite(records["delta"])
     forced = (driver == Driver.FALLBACK) & (cause != Cause.MODE) & (cause != Cause.NONE)
@@ -87,6 +89,7 @@ def features(records: Array, limits: Sequence[Limits] = ()) -> Array:
         "learner": free & (driver == Driver.LEARNER),
         "fallback": free & (driver == Driver.FALLBACK),
         "both": free & (driver == Driver.BOTH),
+        "person": free & (driver == Driver.PERSON),
         "rest": acted & rest,
         "held": acted & held,
         "homing": acted & homing,
@@ -96,8 +99,8 @@ def features(records: Array, limits: Sequence[Limits] = ()) -> Array:
         "monitor": monitor & (_LOW_BITS | MonitorFlag.ROLLED_BACK | MonitorFlag.FROZEN) != 0,
         "rollbacks": monitor & MonitorFlag.ROLLED_BACK != 0,
         "forced": acted & forced,
-        "predicted": free & (driver != Driver.FALLBACK) & bool(limits),
-        "clipped": free & (driver != Driver.FALLBACK) & _at_an_end(records["u"], limits),
+        "predicted": own & bool(limits),
+        "clipped": own & _at_an_end(records["u"], limits),
         "rewards": rewarded,
         "reward": np.where(rewarded, records["reward"].astype(np.float64), 0.0),
         "learned": learned,

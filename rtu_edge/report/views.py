@@ -25,6 +25,7 @@ _DRIVER_COLOURS = {
     "learner": "agent",
     "fallback": "control",
     "both": "force",
+    "person": "good",
     "rest": "bad",
     "held": "muted",
     "homing": "ink",

@@ -125,6 +125,9 @@ def loop_config(config: Config, connection: Connection, **changes: Any) -> LoopC
         checks=config.checks,
         start=config.start,
         homing=config.homing,
+        take_over=config.take_over.function or None,
+        take_over_silence_ms=config.take_over.silence_ms,
+        take_over_back_s=config.take_over.back_s,
         ranges=ranges_of(config.sensor, connection.sheet),
     )
     return dataclasses.replace(base, **changes)

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.strict import quoted
 from rtu_edge.config import Config
 from rtu_edge.device import plants
 from rtu_edge.device.limits import in_force
 from rtu_edge.learn.demonstration import Demonstration, demonstration
-from rtu_edge.loop.flags import Driver, RecordFlag
+from rtu_edge.loop.demonstrated import rows_of
 from rtu_edge.record.reader import Log
 from rtu_edge.run.connection import own_limits
 
@@ -22,15 +19,11 @@ __all__ = ["demonstration_of"]
 
 _TOLERANCE = 1e-6  # of a range or period, between the log's and the configuration's
 
-Array = npt.NDArray[Any]
-
 
 def demonstration_of(log: Log, config: Config, agent: Any) -> Demonstration:
     """The rows of a log that a learner of this configuration can imitate.
 
-    Where the fallback drove in any step, alone or with a correction, the steps in which the learner drove alone are not
-    imitated; otherwise all are. Commands are actions within the log's limits in force. A gap in the log, and a reading
-    or a reward that is not finite, cut the episode.
+    Which ones: loop.demonstrated.rows_of().
 
     Args:
         log: from read_log().
@@ -44,39 +37,9 @@ def demonstration_of(log: Log, config: Config, agent: Any) -> Demonstration:
     if found := list(_device_problems(log, config)):
         raise ConfigError(found)
     _check_limits(log, config)
-    records = log.records
-    flags = records["flags"]
-    kept = (flags & RecordFlag.HOMING) == 0
-    finite = np.isfinite(records["x"]).all(axis=1) & np.isfinite(records["reward"])
-    whole = np.concatenate([[True], np.diff(records["sequence"].astype(np.int64)) == 1])
-    first = (flags & RecordFlag.FIRST) != 0
-    starts = first | ~whole | np.concatenate([[True], ~(kept & finite)[:-1]])
-    kept &= finite
-    if not kept.any():
-        raise ConfigError(f"{log.path}: no step with observation and reward")
-    records, starts, flags = records[kept], starts[kept], flags[kept]
-    ended = {name: (flags & flag) != 0 for name, flag in (("t", RecordFlag.TERMINATED), ("u", RecordFlag.TRUNCATED))}
-    cut = np.concatenate([starts[1:], [True]])
-    low, high = (np.array([row[k] for row in log.head.limits], np.float64) for k in (0, 1))
-    shares = np.clip((records["u"].astype(np.float64) - low) / (high - low), 0.0, 1.0)
-    acted = ((flags & RecordFlag.ACTED) != 0) & np.isfinite(shares).all(axis=1)
-    driver = records["mode"] >> 4 & 15
-    by_fallback = (driver == Driver.FALLBACK) | (driver == Driver.BOTH)
-    if log.head.supervised and (acted & by_fallback).any():
-        acted &= by_fallback
-    shares[~acted] = 0.5
-    levels = agent.config["n_actions"]
-    actions = 2.0 * shares - 1.0 if levels is None else np.round(shares[:, 0] * (levels - 1))
     try:
-        return demonstration(
-            agent,
-            records["x"],
-            actions,
-            records["reward"],
-            ended["t"],
-            ended["u"] | (cut & ~ended["t"]),
-            acted,
-        )
+        rows = rows_of(log.records, log.head.limits_in_force, agent.config["n_actions"], log.head.supervised)
+        return demonstration(agent, **rows)
     except ConfigError as error:
         raise ConfigError(f"{log.path}: {error}") from None
 

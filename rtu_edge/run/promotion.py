@@ -89,7 +89,9 @@ def evidence(batches: Iterable[Batch], block: int = 500, seed: int = 0) -> Evide
                 continue
             words = records["mode"].astype(np.int64)
             # Steps in which the fallback was forced to drive count for the learner, and do not measure the fallback.
-            own = (words >> 4 & 15 == Driver.FALLBACK) & (words >> 8 & 15 == Cause.MODE)
+            driver, cause = words >> 4 & 15, words >> 8 & 15
+            own = np.where((driver == Driver.FALLBACK) & (cause == Cause.MODE), _FALLBACK, _LEARNER).astype(np.int8)
+            own[(driver == Driver.PERSON) | (cause == Cause.SILENT)] = _PERSON
             counts.take(records, words)
             returns.take(records, own)
             blocks.take(records, own)
@@ -135,13 +137,16 @@ class _Counts:
         self.mode = int(words[-1] & 15)
         self.steps += len(records)
         self.learned += _count(records["flags"] & RecordFlag.LEARNED)
-        self.forced += _count((driver == Driver.FALLBACK) & (cause != Cause.MODE))
+        self.forced += _count((driver == Driver.FALLBACK) & (cause != Cause.MODE) & (cause != Cause.SILENT))
         self.sensor_hits += _count(records["sensor_monitor"])
         self.limiter_hits += _count(records["command_limiter"] & ~np.uint32(LimiterFlag.CLIPPED))
         self.rollbacks += _count(monitor & MonitorFlag.ROLLED_BACK)
         self.frozen = self.frozen or bool((monitor & MonitorFlag.FROZEN).any() or (cause == Cause.FROZEN).any())
         self.locked = self.locked or bool((cause == Cause.LOCKED).any())
         self.terminates = self.terminates or bool((records["flags"] & RecordFlag.TERMINATED).any())
+
+
+_LEARNER, _FALLBACK, _PERSON = range(3)  # whose side a step counts for; a person's for none that is compared
 
 
 def _count(values: Array) -> int:
@@ -156,14 +161,14 @@ class _Blocks:
 
     def __init__(self, length: int) -> None:
         self._length = length
-        self._found = (array("d"), array("d"))  # of the learner, of the fallback
+        self._found = (array("d"), array("d"), array("d"))  # of the learner, the fallback, a person
         self._side = -1  # of the last record; -1: there is none
         self._place = 0  # of the last record, in its turn
         self._sum, self._number = 0.0, 0  # rewards of the current block
 
     def take(self, records: Array, own: Array) -> None:
-        """Records, and in which of them the fallback drove by the mode."""
-        sides = own.astype(np.int8)
+        """Records, and whose side each counts for."""
+        sides = own
         # A new turn, or the continuation of the previous records' turn.
         begins = np.flatnonzero(np.diff(sides, prepend=np.int8(self._side)) != 0)
         starts = np.zeros(len(records), np.int64)
@@ -209,7 +214,7 @@ class _Returns:
         self._drove = [True, True]  # the learner, the fallback: throughout so far
 
     def take(self, records: Array, own: Array) -> None:
-        """Records, and in which of them the fallback drove by the mode."""
+        """Records, and whose side each counts for."""
         first = np.flatnonzero(records["flags"] & RecordFlag.FIRST)
         over = (records["flags"] & (RecordFlag.TERMINATED | RecordFlag.TRUNCATED)) != 0
         for begin, end in itertools.pairwise([0, *first, len(records)]):
@@ -221,8 +226,8 @@ class _Returns:
                 self._open = True
             self._return += float(records["reward"][begin + starts : end].sum(dtype=np.float64))
             self._over = bool(over[end - 1])
-            self._drove[0] = self._drove[0] and not own[begin:end].any()
-            self._drove[1] = self._drove[1] and bool(own[begin:end].all())
+            self._drove[0] = self._drove[0] and bool((own[begin:end] == _LEARNER).all())
+            self._drove[1] = self._drove[1] and bool((own[begin:end] == _FALLBACK).all())
 
     def _close(self) -> None:
         for side, drove in enumerate(self._drove):

@@ -16,6 +16,7 @@ from rtu_edge._base.errors import CheckpointError, ConfigError
 from rtu_edge._base.untrusted import allowance
 from rtu_edge.config import Fallback, FallbackKind, parse_config
 from rtu_edge.learn import checkpoint, make, restore
+from rtu_edge.loop.person import back_steps
 from rtu_edge.record.file import build_id
 from rtu_edge.record.head import Head
 from rtu_edge.record.reader import Log
@@ -252,9 +253,10 @@ def run_steps(
     policy: Any, log: Log, records: Iterable[Array], stop: bool, as_applied: bool, progress: Progress | None
 ) -> Iterator[tuple[Array, Array]]:
     head = log.head
+    back = _back_steps(head)
     n, m, limits = len(head.observations), len(head.actuators), head.limits_in_force
     try:
-        replay = _core.Replay(policy, n, m, limits, head.period_s, head.command_limiter, as_applied)
+        replay = _core.Replay(policy, n, m, limits, head.period_s, head.command_limiter, as_applied, back)
     except ValueError as error:
         raise ConfigError(str(error), str(log.path)) from error
     done = 0
@@ -267,6 +269,17 @@ def run_steps(
             progress(done)
         if len(steps) < len(part):
             return
+
+
+def _back_steps(head: Head) -> int:
+    """Of the run's take-over by a person. A log without a configuration has none."""
+    if not head.supervised:
+        return 0
+    try:
+        back_s = parse_config(head.configuration, recorded=True).take_over.back_s
+    except ConfigError:
+        return 0
+    return back_steps(back_s, head.period_s)
 
 
 def in_batches(records: Array) -> Iterator[Array]:

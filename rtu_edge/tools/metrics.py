@@ -67,7 +67,7 @@ class Metrics:
         self._last: Any = None
         self._arrived_s = -math.inf
         self._counts: dict[str, int] = dict.fromkeys(
-            ["steps", "fallback_steps", "dropped_updates", *_FLAGS, *(f"{name}_steps" for name in _MONITORS)], 0
+            ["steps", "fallback_steps", "person_steps", "dropped_updates", *_FLAGS, *(f"{name}_steps" for name in _MONITORS)], 0
         )
         self._buckets = {name: np.zeros(len(_BOUNDS_S) + 1, np.int64) for name in _TIMES}
         self._sums = dict.fromkeys(_TIMES, 0.0)
@@ -98,6 +98,7 @@ class Metrics:
         words, times = np.unique(records["mode"], return_counts=True)
         for word, many in zip(words.tolist(), times.tolist(), strict=True):
             counts["fallback_steps"] += many * (Driver.of(word) is Driver.FALLBACK)
+            counts["person_steps"] += many * (Driver.of(word) is Driver.PERSON)
         for name in _TIMES:
             seconds = records[f"{name}_ns"].astype(np.float64) / 1e9
             seconds = seconds[seconds != 0] if name == "round_trip" else seconds
@@ -148,6 +149,7 @@ class Metrics:
     def _helps() -> Iterator[tuple[str, str]]:
         yield "steps", "Steps of the run that this process has read"
         yield "fallback_steps", "Steps in which the fallback drove"
+        yield "person_steps", "Steps in which a person drove"
         yield "dropped_updates", "Updates that the deadline rule dropped"
         yield from ((name, help) for name, (_, help) in _FLAGS.items())
         yield from ((f"{name}_steps", f"Steps with a bit of the {name.replace('_', ' ')}") for name in _MONITORS)

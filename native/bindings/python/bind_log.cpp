@@ -57,7 +57,7 @@ std::unique_ptr<BlackBox> open_black_box(const std::string& path, const std::str
 class PyReplay {
  public:
   PyReplay(py::object policy, int n, int m, const py::list& limits, double period_s, bool limit_commands,
-           bool as_applied)
+           bool as_applied, uint32_t back_steps)
       : policy_object_(std::move(policy)), stride_(record_stride(n, m)) {
     const auto& table = policy_object_.cast<const Policy&>();
     if (n > kMaxObservations || m > kMaxActuators || static_cast<int>(limits.size()) != m ||
@@ -68,6 +68,7 @@ class PyReplay {
     occupancy_ = table.occupancy;
     replay_ = std::make_unique<Replay>(table, n, m, rows, limit_commands);
     replay_->as_applied = as_applied;
+    replay_->set_back_steps(back_steps);
   }
 
   // Steps through records (k,) of record_dtype(n, m); with `stop`, up to the first difference.
@@ -126,8 +127,9 @@ void bind_log(py::module_& m) {
       .def_property_readonly("error", &BlackBox::error);
 
   py::class_<PyReplay>(m, "Replay")
-      .def(py::init<py::object, int, int, const py::list&, double, bool, bool>(), py::arg("policy"), py::arg("n"),
-           py::arg("m"), py::arg("limits"), py::arg("period_s"), py::arg("command_limiter"), py::arg("as_applied"))
+      .def(py::init<py::object, int, int, const py::list&, double, bool, bool, uint32_t>(), py::arg("policy"),
+           py::arg("n"), py::arg("m"), py::arg("limits"), py::arg("period_s"), py::arg("command_limiter"),
+           py::arg("as_applied"), py::arg("back_steps") = 0)
       .def("run", one_at_a_time(&PyReplay::run), py::arg("records"), py::arg("stop"));
 
   m.attr("black_box_version") = BlackBoxLayout::kVersion;

@@ -17,6 +17,7 @@
 #include "native/bindings/python/one_at_a_time.h"
 #include "native/bindings/python/policy.h"
 #include "native/bindings/python/schema.h"
+#include "native/bindings/python/take_over.h"
 #include "native/runtime/signals.h"
 
 namespace rtu::bindings {
@@ -305,6 +306,8 @@ class PyLoop {
     if (!black_box_object_.is_none()) o.black_box = black_box_object_.cast<BlackBox*>();
     if (o.black_box != nullptr && o.black_box->record_bytes() != record_stride(n_, m_))
       throw py::value_error("black_box: its records are of another size than this device's");
+    take_over_object_ = d["take_over"];
+    if (!take_over_object_.is_none()) o.take_over = take_over_object_.cast<PyTakeOver&>().native();
     const py::dict reward = d["reward"];
     o.reward = reward_form(reward);
     reward_.function = reward["function"];
@@ -321,6 +324,7 @@ class PyLoop {
   int n_ = 0;
   int m_ = 0;
   py::object homing_object_ = py::none();
+  py::object take_over_object_ = py::none();
   PyLink& link_;
   PyReward reward_;
   std::vector<uint64_t> drops_;

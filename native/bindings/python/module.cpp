@@ -17,6 +17,7 @@ void bind_manual(pybind11::module_& m);
 void bind_checks(pybind11::module_& m);
 void bind_supervisor(pybind11::module_& m);
 void bind_log(pybind11::module_& m);
+void bind_take_over(pybind11::module_& m);
 
 PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   rtu::bindings::bind_model(m);
@@ -33,4 +34,5 @@ PYBIND11_MODULE(_core, m, pybind11::mod_gil_not_used()) {
   bind_checks(m);
   bind_supervisor(m);
   bind_log(m);
+  bind_take_over(m);
 }

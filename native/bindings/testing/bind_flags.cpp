@@ -30,7 +30,8 @@ py::dict record_flags() {
                   py::arg("LEARNED") = +kRecordLearned, py::arg("OVERRIDDEN") = +kRecordOverridden,
                   py::arg("PREDICT_FAILED") = +kRecordPredictFailed, py::arg("UPDATE_FAILED") = +kRecordUpdateFailed,
                   py::arg("REWARD_REFUSED") = +kRecordRewardRefused, py::arg("RECONNECTED") = +kRecordReconnected,
-                  py::arg("CHECK") = +kRecordCheck, py::arg("HOMING") = +kRecordHoming);
+                  py::arg("CHECK") = +kRecordCheck, py::arg("HOMING") = +kRecordHoming,
+                  py::arg("PERSON") = +kRecordPerson, py::arg("SILENT") = +kRecordSilent);
 }
 
 py::dict call_flags() {
@@ -65,7 +66,8 @@ py::dict sensor_flags() {
 py::dict drivers() {
   return py::dict(py::arg("LEARNER") = static_cast<int>(Driver::kLearner),
                   py::arg("FALLBACK") = static_cast<int>(Driver::kFallback),
-                  py::arg("BOTH") = static_cast<int>(Driver::kBoth));
+                  py::arg("BOTH") = static_cast<int>(Driver::kBoth),
+                  py::arg("PERSON") = static_cast<int>(Driver::kPerson));
 }
 
 py::dict causes() {
@@ -74,7 +76,8 @@ py::dict causes() {
       py::arg("SENSOR") = static_cast<int>(Cause::kInput), py::arg("LEARNER") = static_cast<int>(Cause::kLearner),
       py::arg("MONITOR") = static_cast<int>(Cause::kGuard), py::arg("DWELL") = static_cast<int>(Cause::kDwell),
       py::arg("LOCKED") = static_cast<int>(Cause::kLocked), py::arg("FROZEN") = static_cast<int>(Cause::kFrozen),
-      py::arg("FAILED") = static_cast<int>(Cause::kFailed));
+      py::arg("FAILED") = static_cast<int>(Cause::kFailed), py::arg("PERSON") = static_cast<int>(Cause::kPerson),
+      py::arg("SILENT") = static_cast<int>(Cause::kSilent));
 }
 
 py::dict monitor_flags() {

@@ -22,11 +22,15 @@ Loop::Loop(link::Link& link, Clock clock, const Policy& policy, const tl_hello& 
       recorder_(run_, policy_, tick_, episode_),
       start_(run_),
       watch_(run_),
+      hand_over_(run_.m, options.take_over.back_steps),
       learn_(options.learn),
       explore_(options.explore) {
   if (!companions_.empty() && (options.tick != TickSource::kDevice || options.reconnect_ns > 0))
     throw std::invalid_argument("companions: only by the device's clock, and without reconnect");
   limiter_ = limiter_of(options, run_.m);
+  if (options.take_over.ask != nullptr && policy.take_over == nullptr)
+    throw std::invalid_argument(
+        "take_over: needs a supervisor, whose fallback drives where the person's source is silent");
 }
 
 Loop::~Loop() {

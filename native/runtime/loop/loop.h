@@ -27,6 +27,7 @@
 #include "native/runtime/loop/tick.h"
 #include "native/runtime/policy.h"
 #include "native/runtime/safety/command_limiter.h"
+#include "native/runtime/safety/hand_over.h"
 
 namespace rtu::runtime::loop {
 
@@ -68,6 +69,7 @@ class Loop {
   struct Previous {
     float action[kMaxActuators];
     bool valid;
+    bool foreign;  // a person had a part in the command
   };
   // The reward of the transition that ended in this STATE, evaluated once.
   struct Taken {
@@ -100,6 +102,7 @@ class Loop {
   bool begin_step(const Arrival& arrival, Marks* marks) noexcept;
   void end_step(const Arrival& arrival, const Marks& marks, bool first) noexcept;
   void end_episode() noexcept;
+  void ask_person(const Arrival& arrival, Marks* marks) noexcept;
   bool choose(const Arrival& arrival, float* u, Marks* marks) noexcept;
   void act(const Arrival& arrival, float* u, StepTimes* times, Marks* marks) noexcept;
   float update(const Arrival& arrival, const Previous& previous, bool first, bool predicted, Taken* taken,
@@ -130,6 +133,9 @@ class Loop {
   PlantWatch watch_;
 
   safety::CommandLimiter limiter_;
+  safety::HandOver hand_over_;
+  safety::Hands hands_ = safety::Hands::kOff;
+  float person_[kMaxActuators];  // with Hands::kOn: the person's command
   bool limiter_started_ = false;
   bool was_reset_ = false;    // by a RESET of this loop, without a step since
   bool reconnected_ = false;  // without a step since

@@ -38,8 +38,10 @@ void Loop::step(const Arrival& arrival) noexcept {
   Previous previous;
   memcpy(previous.action, chosen_, sizeof previous.action);
   previous.valid = chosen_valid_;
+  previous.foreign = hand_over_.foreign();
   Taken taken;
   if (policy_.previous != nullptr) tell_previous(arrival, first, &taken);
+  ask_person(arrival, &marks);
   const bool predicted = choose(arrival, u, &marks);
   times.predict_ns = run_.clock.now() - times.begun_ns;
   if (!terminal && !enough && !late) {
@@ -77,6 +79,7 @@ bool Loop::begin_step(const Arrival& arrival, Marks* marks) noexcept {
   chosen_valid_ = false;
   if (!start_limiter(state)) marks->calls |= record::kCallContinued;
   policy_.begin(policy_.self);
+  hand_over_.begin();
   watch_.begin(state);
   return true;
 }
@@ -123,6 +126,19 @@ bool Loop::start_limiter(const tl_state& state) noexcept {
   return true;
 }
 
+// Whether a person drives, and the supervisor's part in that; replay does the same from the record's flags.
+void Loop::ask_person(const Arrival& arrival, Marks* marks) noexcept {
+  const TakeOver& source = run_.options.take_over;
+  if (source.ask == nullptr) return;
+  hands_ = source.ask(source.self, arrival.state.x, run_.n, person_, run_.m, run_.clock.now());
+  if (source.failed != nullptr && source.failed->load(std::memory_order_relaxed))
+    run_.stop.set(StopReason::kPolicy, "the take-over source failed");
+  marks->flags |= record::hands_flags(static_cast<uint32_t>(hands_));
+  float last[kMaxActuators];
+  safety::unmap_action(run_.options.limits, run_.m, policy_.n_levels, limiter_.last, last);
+  policy_.take_over(policy_.self, static_cast<int>(hands_), last);
+}
+
 // Predicts and maps to actuator units, into u; false when there was no prediction: then u is the last command again.
 bool Loop::choose(const Arrival& arrival, float* u, Marks* marks) noexcept {
   chosen_valid_ = false;
@@ -152,6 +168,10 @@ bool Loop::choose(const Arrival& arrival, float* u, Marks* marks) noexcept {
 
 void Loop::act(const Arrival& arrival, float* u, StepTimes* times, Marks* marks) noexcept {
   const int64_t chosen_ns = run_.clock.now();
+  if (run_.options.take_over.ask != nullptr) {
+    if (hands_ == safety::Hands::kOn) memcpy(u, person_, sizeof(float) * static_cast<size_t>(run_.m));
+    hand_over_.step(hands_, safety::fallback_drives(policy_), limiter_.last, u);
+  }
   marks->limited |= limiter_.apply(u);
   // What the limiter makes of a choice is a part of the plant: it counts as carried out (math_learners.md, 4).
   if (chosen_valid_) memcpy(chosen_, u, sizeof(float) * static_cast<size_t>(run_.m));
@@ -207,8 +227,13 @@ float Loop::update(const Arrival& arrival, const Previous& previous, bool first,
   }
   const float reward = taken->reward;
   float applied[kMaxActuators];
-  const bool other = !first && (!previous.valid || safety::overridden(limits, run_.m, previous.action, state.u));
-  if (other) safety::unmap_action(limits, run_.m, policy_.n_levels, state.u, applied);
+  const bool foreign = !first && previous.foreign;
+  const bool other =
+      !first && (foreign || !previous.valid || safety::overridden(limits, run_.m, previous.action, state.u));
+  if (foreign)
+    safety::fill_foreign(applied);
+  else if (other)
+    safety::unmap_action(limits, run_.m, policy_.n_levels, state.u, applied);
   if (!predicted || !learn_.load(std::memory_order_relaxed)) {
     count_overridden(other, marks);
     return reward;

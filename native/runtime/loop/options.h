@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <atomic>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "native/runtime/record/black_box.h"
 #include "native/runtime/record/status.h"
 #include "native/runtime/safety/command_limiter.h"
+#include "native/runtime/safety/hand_over.h"
 #include "native/runtime/safety/plant_checks.h"
 
 namespace rtu::runtime::loop {
@@ -39,6 +41,15 @@ struct ArmingOptions {
   bool pose = false;            // limits and start region too: the device does not move the plant to its start itself
   float low[kMaxObservations];  // limits; -inf and inf where there are none
   float high[kMaxObservations];
+};
+
+// What a person does in place of the policy; asked once per step, in the loop's thread.
+struct TakeOver {
+  void* self = nullptr;
+  // x (n,); u (m,) in actuator units, written with Hands::kOn only. Null: no source.
+  safety::Hands (*ask)(void* self, const float* x, int n, float* u, int m, int64_t now_ns) noexcept = nullptr;
+  const std::atomic<bool>* failed = nullptr;  // the source has ended by an error, which ends the run
+  uint32_t back_steps = 0;                    // of HandOver
 };
 
 enum class TickSource { kDevice, kHost, kLockstep };
@@ -112,6 +123,7 @@ struct LoopOptions {
   int n_companions = 0;
   safety::CheckOptions checks;
   StartOptions start;
+  TakeOver take_over;
   ArmingOptions arming;
   std::vector<std::string> observation_names;  // for messages; may be empty
   std::vector<std::string> actuator_names;

@@ -8,7 +8,7 @@
 namespace rtu::runtime::loop {
 
 Replay::Replay(const Policy& policy, int n, int m, const safety::ActuatorLimits* limits, bool limit_commands) noexcept
-    : policy_(policy), n_(n), m_(m) {
+    : policy_(policy), n_(n), m_(m), hand_over_(m, 0) {
   limiter_.m = m;
   limiter_.enabled = limit_commands;
   memcpy(limiter_.limits, limits, sizeof limiter_.limits);
@@ -29,8 +29,11 @@ void Replay::step(const uint8_t* record, ReplayStep* out) noexcept {
   if ((head.calls & record::kCallBegin) != 0) {
     if ((head.calls & record::kCallContinued) == 0) limiter_.start(applied);
     policy_.begin(policy_.self);
+    hand_over_.begin();
   }
+  const bool foreign = hand_over_.foreign() && (head.flags & record::kRecordFirst) == 0;
   tell_previous(head, applied);
+  tell_hands(head);
   float u[kMaxActuators], action[kMaxActuators];
   memcpy(u, limiter_.last, sizeof u);
   if ((head.calls & record::kCallPredict) != 0) {
@@ -39,11 +42,14 @@ void Replay::step(const uint8_t* record, ReplayStep* out) noexcept {
     else
       (void)safety::map_action(limiter_.limits, m_, policy_.n_levels, action, u);
   }
-  if ((head.flags & record::kRecordActed) != 0) (void)limiter_.apply(u);
+  if ((head.flags & record::kRecordActed) != 0) act(head, recorded, u);
   if ((head.calls & record::kCallLearn) != 0) {
     const bool with_applied =
-        (head.calls & record::kCallApplied) != 0 || (as_applied && (head.flags & record::kRecordFirst) == 0);
-    if (with_applied) safety::unmap_action(limiter_.limits, m_, policy_.n_levels, applied, action);
+        foreign || (head.calls & record::kCallApplied) != 0 || (as_applied && (head.flags & record::kRecordFirst) == 0);
+    if (foreign)
+      safety::fill_foreign(action);
+    else if (with_applied)
+      safety::unmap_action(limiter_.limits, m_, policy_.n_levels, applied, action);
     const int terminated = (head.flags & record::kRecordTerminated) != 0;
     const int truncated = (head.flags & record::kRecordTruncated) != 0 && !terminated;
     const bool refused = policy_.update(policy_.self, head.reward, terminated, truncated,
@@ -60,6 +66,25 @@ void Replay::follow(const record::RecordHead& head, const float* u, const float*
   if (head.state_hash == 0 || policy_.hash == nullptr) return;
   out->state_hash = policy_.hash(policy_.self);
   if (out->state_hash != head.state_hash) out->differs |= kDiffersHash;
+}
+
+// As the loop (ask_person).
+void Replay::tell_hands(const record::RecordHead& head) noexcept {
+  if (policy_.take_over == nullptr) return;
+  float last[kMaxActuators];
+  safety::unmap_action(limiter_.limits, m_, policy_.n_levels, limiter_.last, last);
+  policy_.take_over(policy_.self, static_cast<int>(record::hands_of(head.flags)), last);
+}
+
+// As the loop. A person's command is that of the record.
+void Replay::act(const record::RecordHead& head, const float* recorded, float* u) noexcept {
+  const auto hands = static_cast<safety::Hands>(record::hands_of(head.flags));
+  if (hands == safety::Hands::kOn) memcpy(u, recorded, sizeof(float) * static_cast<size_t>(m_));
+  hand_over_.step(hands, safety::fallback_drives(policy_), limiter_.last, u);
+  if (hands == safety::Hands::kOn)
+    limiter_.follow(u);
+  else
+    (void)limiter_.apply(u);
 }
 
 // As the loop: the recorded reward, NaN where it was refused, and the values that the device reported as applied.

@@ -7,6 +7,7 @@
 #include "native/runtime/policy.h"
 #include "native/runtime/record/telemetry.h"
 #include "native/runtime/safety/command_limiter.h"
+#include "native/runtime/safety/hand_over.h"
 
 namespace rtu::runtime::loop {
 
@@ -46,6 +47,9 @@ class Replay {
   // policy.self must outlive this. limits, limit_commands: as in the loop.
   Replay(const Policy& policy, int n, int m, const safety::ActuatorLimits* limits, bool limit_commands) noexcept;
 
+  // Of the run's take-over source: the share of the way back falls to 0 in so many steps.
+  void set_back_steps(uint32_t steps) noexcept { hand_over_ = {m_, steps}; }
+
   // Applies the recorded actions regardless of this policy's choice: for what-if.
   bool as_applied = false;
 
@@ -53,6 +57,8 @@ class Replay {
   void step(const uint8_t* record, ReplayStep* out) noexcept;
 
  private:
+  void tell_hands(const record::RecordHead& head) noexcept;
+  void act(const record::RecordHead& head, const float* recorded, float* u) noexcept;
   void tell_previous(const record::RecordHead& head, const float* applied) noexcept;
   void follow(const record::RecordHead& head, const float* u, const float* applied, ReplayStep* out) noexcept;
   void compare(const record::RecordHead& head, const float* u, const float* recorded, ReplayStep* out) const noexcept;
@@ -61,6 +67,7 @@ class Replay {
   int n_;
   int m_;
   safety::CommandLimiter limiter_;
+  safety::HandOver hand_over_;
 };
 
 }  // namespace rtu::runtime::loop

@@ -20,7 +20,17 @@ enum RecordFlag : uint32_t {
   kRecordReconnected = 512,    // first observation of a session that was opened after the link was lost
   kRecordCheck = 1024,         // a plant check has a finding
   kRecordHoming = 2048,        // between episodes: the plant is brought to its start, and the policy is not called
+  kRecordPerson = 4096,        // a person drove instead of the supervisor's choice
+  kRecordSilent = 8192,        // the person's source did not report: the fallback drove
 };
+
+// The flags of safety::Hands, and back.
+constexpr uint32_t hands_flags(uint32_t hands) noexcept {
+  return hands == 1 ? +kRecordPerson : hands == 2 ? +kRecordSilent : 0u;
+}
+constexpr uint32_t hands_of(uint32_t flags) noexcept {
+  return (flags & kRecordPerson) != 0 ? 1u : (flags & kRecordSilent) != 0 ? 2u : 0u;
+}
 
 // Calls of the policy in this step: with x, reward and applied, all that a replay needs.
 enum CallFlag : uint32_t {

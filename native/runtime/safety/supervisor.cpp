@@ -38,6 +38,9 @@ Policy Supervisor::policy() noexcept {
       static_cast<Supervisor*>(self)->previous(reward, applied);
     };
   }
+  policy.take_over = [](void* self, int hands, const float* last) noexcept {
+    static_cast<Supervisor*>(self)->take_over(static_cast<Hands>(hands), last);
+  };
   policy.predict = [](void* self, const float* observation, int explore, float* action) noexcept {
     return static_cast<Supervisor*>(self)->predict(observation, explore != 0, action);
   };
@@ -99,6 +102,14 @@ void Supervisor::previous(float reward, const float* applied) noexcept {
   const bool known = sensors_.reward_allowed(reward);
   learner_.previous(learner_.self, known ? reward : std::numeric_limits<float>::quiet_NaN(),
                     applied_for_learner(now_, applied, buffer));
+}
+
+// What a person has sent is the last action, for a fallback that holds it and for the sensor monitor.
+void Supervisor::take_over(Hands hands, const float* last) noexcept {
+  hands_ = hands;
+  if (!now_.any || now_.driver != Driver::kPerson) return;
+  memcpy(now_.action, last, sizeof(float) * static_cast<size_t>(learner_.action_size));
+  moved_ = movement();
 }
 
 int Supervisor::predict(const float* observation, bool explore, float* action) noexcept {
@@ -174,11 +185,17 @@ void Supervisor::ask_fallback() noexcept {
 // The fallback has to drive, alone or with a correction, and has used up its retries.
 Cause Supervisor::give_up(Cause cause) noexcept {
   const bool needed = cause != Cause::kNone || options_.mode == Mode::kResidual;
-  return needed && fallback_failed_ == kFallbackTries ? Cause::kFailed : cause;
+  return needed && cause != Cause::kPerson && fallback_failed_ == kFallbackTries ? Cause::kFailed : cause;
 }
 
-// kNone: the learner drives, or both; otherwise the reason why the fallback drives.
+// kNone: the learner drives, or both; otherwise the reason why the fallback or a person drives.
 Cause Supervisor::decide(uint32_t input) noexcept {
+  const Hands hands = hands_;
+  hands_ = Hands::kOff;
+  if (hands != Hands::kOff) {
+    return_through_fallback();
+    return hands == Hands::kOn ? Cause::kPerson : Cause::kSilent;
+  }
   if (options_.mode == Mode::kOff || options_.mode == Mode::kShadow) return Cause::kMode;
   const Cause cause = decide_health(input);
   const uint64_t count = options_.ab_episodes ? memory_.episodes - (memory_.episodes > 0) : memory_.steps - 1;
@@ -211,6 +228,13 @@ Cause Supervisor::decide_health(uint32_t input) noexcept {
   return Cause::kNone;
 }
 
+// A person hands back as a fault ends: through the fallback, for its dwell. It is no switch.
+void Supervisor::return_through_fallback() noexcept {
+  memory_.fallback_on = 1;
+  memory_.dwelt = 0;
+  memory_.recovered = 0;
+}
+
 void Supervisor::force_fallback() noexcept {
   if (memory_.fallback_on != 0) return;
   memory_.fallback_on = 1;
@@ -228,23 +252,35 @@ void Supervisor::force_fallback() noexcept {
 
 void Supervisor::compose(Cause cause) noexcept {
   const int m = learner_.action_size;
-  const bool fallback = cause != Cause::kNone;
+  const bool fallback = cause != Cause::kNone && cause != Cause::kPerson;
   now_.any = true;
-  now_.driver = fallback ? Driver::kFallback : options_.mode == Mode::kResidual ? Driver::kBoth : Driver::kLearner;
-  moved_ = 0;
-  const float scale = learner_.n_levels > 1 ? 2.0f / static_cast<float>(learner_.n_levels - 1) : 1.0f;
+  now_.driver = fallback                           ? Driver::kFallback
+                : cause == Cause::kPerson          ? Driver::kPerson
+                : options_.mode == Mode::kResidual ? Driver::kBoth
+                                                   : Driver::kLearner;
   for (int k = 0; k < m; ++k) {
-    now_.action[k] = now_.driver == Driver::kFallback ? now_.fallback[k]
-                     : now_.driver == Driver::kLearner
-                         ? learner_action_[k]
-                         : clip(now_.fallback[k] + 2.0f * options_.residual[k] * clip(learner_action_[k]));
-    if (before_.any) moved_ += scale * std::fabs(now_.action[k] - before_.action[k]);
+    now_.action[k] = now_.driver == Driver::kLearner ? learner_action_[k]
+                     : now_.driver == Driver::kBoth
+                         ? clip(now_.fallback[k] + 2.0f * options_.residual[k] * clip(learner_action_[k]))
+                         : now_.fallback[k];
   }
-  if (fallback)
+  moved_ = movement();
+  if (now_.driver == Driver::kPerson)
+    ++counters_.person_steps;
+  else if (fallback)
     ++counters_.fallback_steps;
   else
     ++counters_.learner_steps;
   if (fallback && cause != Cause::kMode) ++counters_.fallback_forced;
+}
+
+// How far the last action is from the one before it, all actuators together.
+float Supervisor::movement() const noexcept {
+  const float scale = learner_.n_levels > 1 ? 2.0f / static_cast<float>(learner_.n_levels - 1) : 1.0f;
+  float moved = 0;
+  for (int k = 0; k < learner_.action_size && before_.any; ++k)
+    moved += scale * std::fabs(now_.action[k] - before_.action[k]);
+  return moved;
 }
 
 int Supervisor::update(float reward, bool terminated, bool truncated, const float* applied,
@@ -276,7 +312,7 @@ int Supervisor::update(float reward, bool terminated, bool truncated, const floa
 const float* Supervisor::applied_for_learner(const Chosen& was, const float* applied, float* out) const noexcept {
   if (!was.any || was.driver == Driver::kLearner) return applied;
   if (was.driver == Driver::kBoth && applied == nullptr) return nullptr;
-  const float* actuated = applied != nullptr ? applied : was.fallback;
+  const float* actuated = applied != nullptr ? applied : was.action;
   for (int k = 0; k < learner_.action_size; ++k) {
     const float share = 2.0f * options_.residual[k];
     out[k] = options_.mode != Mode::kResidual ? actuated[k]

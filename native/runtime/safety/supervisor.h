@@ -18,6 +18,7 @@
 #include "native/runtime/policy.h"
 #include "native/runtime/record/counters.h"
 #include "native/runtime/safety/command_limiter.h"
+#include "native/runtime/safety/hand_over.h"
 #include "native/runtime/safety/sensor_monitor.h"
 
 namespace rtu::runtime::safety {
@@ -32,9 +33,9 @@ enum class Mode : uint32_t {
   kResidual,  // the fallback plus a bounded correction
 };
 
-enum class Driver : uint32_t { kLearner = 0, kFallback, kBoth };
+enum class Driver : uint32_t { kLearner = 0, kFallback, kBoth, kPerson };
 
-// Reason why the fallback drives.
+// Reason why the fallback or a person drives.
 enum class Cause : uint32_t {
   kNone = 0,
   kMode,
@@ -45,12 +46,16 @@ enum class Cause : uint32_t {
   kLocked,
   kFrozen,
   kFailed,  // the fallback too, kFallbackTries times in a row: the actuators rest, and the run ends
+  kPerson,  // a person has taken over
+  kSilent,  // the person's source does not report
 };
 
 // RecordHead.mode.
 constexpr uint32_t mode_word(Mode mode, Driver driver, Cause cause) noexcept {
   return static_cast<uint32_t>(mode) | static_cast<uint32_t>(driver) << 4 | static_cast<uint32_t>(cause) << 8;
 }
+
+constexpr Driver driver_of(uint32_t mode) noexcept { return static_cast<Driver>(mode >> 4 & 15u); }
 
 // RecordHead.learner_monitor: MonitorTrigger bits, and the action taken.
 enum MonitorEvent : uint32_t {
@@ -146,6 +151,7 @@ class Supervisor {
 
   int begin() noexcept;
   void previous(float reward, const float* applied) noexcept;
+  void take_over(Hands hands, const float* last) noexcept;
   int predict(const float* observation, bool explore, float* action) noexcept;
   int update(float reward, bool terminated, bool truncated, const float* applied, bool move_weights) noexcept;
   const StepInfo* info() noexcept;
@@ -160,6 +166,8 @@ class Supervisor {
   Cause decide(uint32_t input) noexcept;
   Cause decide_health(uint32_t input) noexcept;
   void force_fallback() noexcept;
+  void return_through_fallback() noexcept;
+  float movement() const noexcept;
   Cause give_up(Cause cause) noexcept;
   void compose(Cause cause) noexcept;
   const float* applied_for_learner(const Chosen& was, const float* applied, float* out) const noexcept;
@@ -184,6 +192,7 @@ class Supervisor {
   float x_[kMaxObservations];
   float learner_action_[kMaxActuators];
   bool usable_ = false;  // the learner's action
+  Hands hands_ = Hands::kOff;
   Chosen now_;
   Chosen before_;
   float moved_ = 0;
