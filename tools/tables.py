@@ -167,7 +167,7 @@ def _python(path: str, text: str) -> str:
 
 
 # The tables of docs/configuration_safety.md; those of docs/configuration.md are the others.
-_SAFETY = ("supervisor", "fallback", "learner_monitor", "sensor", "checks", "start", "homing")
+_SAFETY = ("supervisor", "fallback", "take_over", "learner_monitor", "sensor", "checks", "start", "homing")
 
 
 def documented(path: str) -> str:

@@ -148,7 +148,10 @@ class Loop(Closing):
         self.limits = in_force(config.limits, actuators, hello.period_s)  # the tighter ones of host and device
         options = native_options(config, link.next_session, self.limits, actuators)
         options |= plant_options(config, whole_hello(hello, config.companions), self.sheet, self.limits)
-        self._person = None if config.take_over is None or config.dry_run else Person(config, self.sheet)
+        self._person: Person | None = None
+        if config.take_over is not None and not config.dry_run:
+            silence_ms, back_s = config.take_over_silence_ms, config.take_over_back_s
+            self._person = Person(config.take_over, self.sheet, config.clock, silence_ms, back_s)
         options["take_over"] = None if self._person is None else self._person.core
         self.session: int = options["session"]
         self.config = config
@@ -172,9 +175,11 @@ class Loop(Closing):
             RuntimeError: the agent's run() is under way in another thread, or another loop drives it, which continues.
         """
         if self._person is not None:
-            self._person.start()
+            self._person.report(None)
         self._core.start()
         self._started = True
+        if self._person is not None:
+            self._person.start()
         self._link.show(self.sheet, [each.name for each in self.config.companions])
         for link in (self._link, *(each.link for each in self.config.companions)):
             link._loop = weakref.ref(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,6 @@ from rtu_edge._base.errors import ConfigError
 from rtu_edge.device.schema import DataSheet
 from rtu_edge.loop.flags import Clock
 from rtu_edge.loop.supervisor import imported
-
-if TYPE_CHECKING:
-    from rtu_edge.loop.options import LoopConfig
 
 __all__ = ["Person", "Source", "asked", "back_steps"]
 
@@ -64,36 +61,35 @@ class Person:
     what it reports holds for `take_over_silence_ms`.
 
     Args:
-        config: of check(), with a source.
+        given: the source, or its name MODULE:NAME.
         sheet: of the devices.
+        clock: of the loop.
+        silence_ms, back_s: of LoopConfig.
 
     Raises:
         ConfigError: the function cannot be imported, or the silence is shorter than two questions.
     """
 
-    def __init__(self, config: LoopConfig, sheet: DataSheet) -> None:
-        given = config.take_over
-        assert given is not None
+    def __init__(self, given: Source | str, sheet: DataSheet, clock: Clock, silence_ms: float, back_s: float) -> None:
         source = imported("take_over.function", given) if isinstance(given, str) else given
         n, m = sheet.observation_size, sheet.action_size
         self._ask = asked(source, m)
         self._interval_s = max(sheet.period_s, _LEAST_S)
-        self._silence_s = config.take_over_silence_ms * 1e-3
-        in_loop = config.clock is Clock.LOCKSTEP
+        self._silence_s = silence_ms * 1e-3
+        in_loop = clock is Clock.LOCKSTEP
         if not in_loop and self._silence_s < 2 * self._interval_s:
             raise ConfigError(
-                f"take_over_silence_ms = {config.take_over_silence_ms:g}: expected {2e3 * self._interval_s:g} to 60000;"
+                f"take_over_silence_ms = {silence_ms:g}: expected {2e3 * self._interval_s:g} to 60000;"
                 f" the source is asked every {1e3 * self._interval_s:g} ms"
             )
-        steps = back_steps(config.take_over_back_s, sheet.period_s)
+        steps = back_steps(back_s, sheet.period_s)
         self.core = _core.TakeOver(self._ask if in_loop else None, n, m, steps)
         self._over = threading.Event()
         self._thread = None if in_loop else threading.Thread(target=self._serve, name="rtu-edge person", daemon=True)
 
     def start(self) -> None:
-        """With the loop."""
+        """After the loop's start."""
         if self._thread is not None:
-            self._report(None)
             self._thread.start()
 
     def stop(self) -> None:
@@ -107,14 +103,15 @@ class Person:
         found: BaseException | None = self.core.take_error()
         return found
 
-    def _report(self, values: Array | None) -> None:
+    def report(self, values: Array | None) -> None:
+        """What the person does from now on; None: hands off."""
         self.core.post(values, self._silence_s)
 
     def _serve(self) -> None:
         while not self._over.wait(self._interval_s):
             x = self.core.observation()
             try:
-                self._report(None if x is None else self._ask(x))
+                self.report(None if x is None else self._ask(x))
             except BaseException as error:  # passed on by Loop.result()
                 self.core.fail(error)
                 return

@@ -29,8 +29,7 @@ Loop::Loop(link::Link& link, Clock clock, const Policy& policy, const tl_hello& 
     throw std::invalid_argument("companions: only by the device's clock, and without reconnect");
   limiter_ = limiter_of(options, run_.m);
   if (options.take_over.ask != nullptr && policy.take_over == nullptr)
-    throw std::invalid_argument(
-        "take_over: needs a supervisor, whose fallback drives where the person's source is silent");
+    throw std::invalid_argument("take_over: needs a supervisor: its fallback drives where the source is silent");
 }
 
 Loop::~Loop() {

@@ -50,7 +50,8 @@ struct LoopCounters {
 
 // clang-format off
 #define RTU_RUNTIME_SUPERVISOR_COUNTERS(X) \
-  X(learner_steps) X(fallback_steps) X(fallback_forced) X(person_steps) X(switches) X(switches_locked) X(learner_failures) \
+  X(learner_steps) X(fallback_steps) X(fallback_forced) X(person_steps) \
+  X(switches) X(switches_locked) X(learner_failures) \
   X(fallback_failures) X(sensor_non_finite) X(sensor_dropouts) X(sensor_range) X(sensor_spikes) X(sensor_stuck) \
   X(sensor_held) X(sensor_clamped) X(sensor_fallbacks) X(sensor_stops) X(sensor_rewards) X(monitor_non_finite) \
   X(monitor_weights) X(monitor_td_error) X(monitor_saturated) X(monitor_retention) X(monitor_fallback_rate) \

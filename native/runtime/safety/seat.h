@@ -11,7 +11,7 @@ namespace rtu::runtime::safety {
 
 class Seat {
  public:
-  // By one thread. u (m,) with Hands::kOn; a value that is not finite makes it kSilent. The report holds until until_ns.
+  // By one thread. u (m,) with Hands::kOn; a value that is not finite makes it kSilent. It holds until until_ns.
   void post(Hands hands, const float* u, int m, int64_t until_ns) noexcept;
   // By one thread. u (m,) is written with Hands::kOn only. kSilent: nothing was posted yet, or its time is over.
   Hands read(int64_t now_ns, float* u, int m) noexcept;
