@@ -20,6 +20,7 @@ from rtu_edge.loop import Cause, Driver, RecordFlag
 from rtu_edge.loop.take_over import TakeOver
 from rtu_edge.record import RunFolder
 from rtu_edge.record.reader import Batch, read_log
+from rtu_edge.report.timeline import COLUMNS, features
 from rtu_edge.run.cloning import demonstration_of
 from rtu_edge.run.promotion import evidence
 from rtu_edge.run.replay import DifferenceFlag, verify
@@ -53,6 +54,7 @@ def moved(before: dict[str, Any], agent: rtu.StreamAC) -> set[str]:
 # ---------------------------------------------------------------- in a loop of your own
 
 
+@pytest.mark.hazard("person-learned-as-own")
 @pytest.mark.parametrize("actions", [{}, {"n_actions": 3}], ids=["continuous", "discrete"])
 def test_the_actor_never_takes_the_persons_action_for_its_own(actions: dict[str, int]) -> None:
     """A person who does what the actor would have chosen, against the float64 reference, which has the score of no
@@ -162,6 +164,7 @@ def causes(records: Any) -> list[Cause]:
     return [Cause.of(int(word)) for word in records["mode"]]
 
 
+@pytest.mark.hazard("person-learned-as-own")
 def test_in_a_run_only_the_critic_learns_from_the_person() -> None:
     """Wide noise: half of the samples are clipped to an end, and the person is at that end."""
     agent = small(sigma_floor=3.0)
@@ -185,6 +188,7 @@ def test_in_a_run_only_the_critic_learns_from_the_person() -> None:
     assert moved(before, agent) == {"actor", "critic"}
 
 
+@pytest.mark.hazard("person-silent")
 def test_the_stages_of_the_way_back_and_the_jump_at_each() -> None:
     """Person, fallback for its dwell, learner. With back_s = 0.5 s, 25 steps, the first command is within 20 / 25 N of
     the person's last, plus what the controller itself changes; without a way back the jump is that to the controller.
@@ -211,6 +215,7 @@ def test_the_stages_of_the_way_back_and_the_jump_at_each() -> None:
         np.testing.assert_array_equal(overridden[1:], shared[:-1])
 
 
+@pytest.mark.hazard("person-silent")
 def test_in_lockstep_a_source_may_be_silent_out_of_range_or_raise() -> None:
     steps = itertools.count()
     said = {1: [math.nan], 2: [math.inf], 3: [math.nan], 4: [1e30], 5: [-1e30], 6: [3]}
@@ -252,6 +257,7 @@ def test_what_a_take_over_needs() -> None:
         config_of("take_over.silence_ms=1.0")
 
 
+@pytest.mark.hazard("person-silent")
 @pytest.mark.timing
 def test_in_real_time_a_source_that_does_not_return_is_silent() -> None:
     """The source hangs from its 20th question on: after 100 ms the fallback drives, to the end."""
@@ -265,13 +271,12 @@ def test_in_real_time_a_source_that_does_not_return_is_silent() -> None:
     config = config_of(*PD, 'loop.clock="device"')
     with rtu.connect("cartpole", clock="device") as robot:
         result = robot.run(
-            small(), take_over=hangs, take_over_silence_ms=100.0, seconds=1.2, supervisor=config, progress=False,
-            on_progress=lambda status, records: taken.append(records),
+            small(), take_over=hangs, take_over_silence_ms=100.0, seconds=1.2, ttl_ms=1000, supervisor=config,
+            on_progress=lambda status, records: taken.append(records), progress=False,
         )  # fmt: skip
     why = causes(np.concatenate(taken))
-    assert {Cause.PERSON, Cause.SILENT} <= set(why) and why[-1] is Cause.SILENT
-    first = why.index(Cause.SILENT)
-    assert set(why[first:]) == {Cause.SILENT} and result.counters["fallback_steps"] == len(why) - first
+    last = max(step for step, cause in enumerate(why) if cause is Cause.PERSON)
+    assert set(why[last + 1 :]) == {Cause.SILENT} and result.counters["person_steps"] == why.count(Cause.PERSON)
     with rtu.connect("cartpole", clock="device") as robot, pytest.raises(ConfigError, match="asked every 20 ms"):
         robot.run(small(), 10, take_over=hangs, take_over_silence_ms=30.0, progress=False)
 
@@ -330,6 +335,8 @@ def test_a_log_shows_the_persons_steps_to_clone_and_not_to_promote(tmp_path: Pat
     acted = (kept.records["flags"] & RecordFlag.ACTED) != 0
     np.testing.assert_array_equal(shown.demonstrated, acted & (who == Driver.PERSON))
     np.testing.assert_allclose(shown.actions[shown.demonstrated], kept.records["u"][shown.demonstrated] / 10, atol=1e-6)
+    row = features(kept.records)[:, COLUMNS.index("person")]
+    np.testing.assert_array_equal(row, acted & (who == Driver.PERSON))
     records = kept.records.copy()
     whole = evidence([Batch(records, kept.episodes)])
     records["mode"] &= ~np.uint32(0xFF0)  # as if the learner had driven alone
