@@ -67,7 +67,15 @@ class Metrics:
         self._last: Any = None
         self._arrived_s = -math.inf
         self._counts: dict[str, int] = dict.fromkeys(
-            ["steps", "fallback_steps", "person_steps", "dropped_updates", *_FLAGS, *(f"{name}_steps" for name in _MONITORS)], 0
+            [
+                "steps",
+                "fallback_steps",
+                "person_steps",
+                "dropped_updates",
+                *_FLAGS,
+                *(f"{name}_steps" for name in _MONITORS),
+            ],
+            0,
         )
         self._buckets = {name: np.zeros(len(_BOUNDS_S) + 1, np.int64) for name in _TIMES}
         self._sums = dict.fromkeys(_TIMES, 0.0)
