@@ -37,10 +37,24 @@ def test_a_c_file_with_its_learner(checkpoint, tmp_path):
     path = tmp_path / "arm.h"
     done = export(checkpoint, "-o", str(path), "--weights", "int8", "--name", "arm", "--learn")
     assert done.exit_code == 0, done.output
-    assert "arm_test()" in done.output
+    assert "arm_test() in it, and arm_learn_test()" in done.output
     text = path.read_text()
     assert "arm_dense8" in text
     assert "arm_learn_step" in text
+
+
+def test_the_checkpoint_itself_a_folder_and_a_missing_folder_are_refused(checkpoint, tmp_path):
+    before = checkpoint.read_bytes()
+    for path, message in (
+        (checkpoint, "this command reads that file"),
+        (tmp_path, "a folder; name a file"),
+        (tmp_path / "none" / "p.h", f"there is no folder {tmp_path / 'none'}"),
+    ):
+        done = export(checkpoint, "-o", str(path))
+        assert done.exit_code != 0
+        assert f"-o {path}: {message}" in str(done.exception)
+    assert checkpoint.read_bytes() == before
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

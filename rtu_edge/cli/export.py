@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from rtu_edge.cli import complete, options
+from rtu_edge.cli.common import check_out
 
 _C = (".h", ".c")
 
@@ -50,6 +51,7 @@ def command(checkpoint: Path, out: Path | None, weights: str, learn: bool, fixed
         if (name == "name" or name in in_c_only) != in_c:
             wanted = ".h" if not in_c else ".onnx"
             raise click.UsageError(f"--{name} is for a file that ends with {wanted}; -o names {path}")
+    check_out(path, checkpoint)
     try:
         agent = load(checkpoint)
         if in_c:
@@ -66,12 +68,15 @@ def command(checkpoint: Path, out: Path | None, weights: str, learn: bool, fixed
         raise
     except ValueError as error:  # a learner without a policy
         raise ConfigError(f"{checkpoint}: {error}") from error
-    click.echo(f"{path}: {path.stat().st_size:,} bytes. {_check(path, checkpoint, asked, in_c)}")
+    check = _check_c(asked.get("name", "policy"), learn) if in_c else _check_onnx(path, checkpoint, asked)
+    click.echo(f"{path}: {path.stat().st_size:,} bytes. {check}")
 
 
-def _check(path: Path, checkpoint: Path, asked: dict[str, Any], in_c: bool) -> str:
-    if in_c:
-        return f"Check it: {asked.get('name', 'policy')}_test() in it"
+def _check_c(name: str, learn: bool) -> str:
+    return f"Check it: {name}_test() in it" + (f", and {name}_learn_test()" if learn else "")
+
+
+def _check_onnx(path: Path, checkpoint: Path, asked: dict[str, Any]) -> str:
     if asked.get("sequence") or (asked.get("batch") or 1) != 1:
         return "rtu-edge verify checks files of single steps"
     return f"Check it: rtu-edge verify {path} {checkpoint}"

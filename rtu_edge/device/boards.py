@@ -18,7 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rtu_edge._base.errors import ConfigError, DeviceError
+from rtu_edge.device import plants
 from rtu_edge.device.firmware import sources
+from rtu_edge.device.simulated import unknown_plant
 
 __all__ = ["BOARDS", "Board", "build_board", "build_learner", "find_board", "link_flags"]
 
@@ -177,7 +179,7 @@ def build_board(name: str, plant: str, out: str | os.PathLike[str] | None = None
         The ELF file.
 
     Raises:
-        ConfigError: no board of this name, or no such file.
+        ConfigError: no board or plant of this name, or no such file.
         DeviceError: the compiler is missing, or refuses.
     """
     board, root = find_board(name), sources()
@@ -186,6 +188,8 @@ def build_board(name: str, plant: str, out: str | os.PathLike[str] | None = None
     own = Path(plant) if plant.endswith(".c") else None
     if own is not None and not own.is_file():
         raise ConfigError(f"{plant}: no such file; must be the C file of a plant, or the name of one of the package's")
+    if own is None and plant not in plants.names():
+        raise ConfigError(unknown_plant(plant, plants.names()))
     given = "-".join([name, own.stem if own else plant, *(size.replace("TL_SIZE_", "").lower() for size in sizes)])
     folder = Path(out) if out is not None else root / "build" / "boards" / given.replace("=", "")
     defined = [f"-D{size}" for size in sizes]
