@@ -128,7 +128,7 @@ def test_a_planted_defect_is_found_by_cppcheck(tmp_path: Path) -> None:
 def test_what_cannot_be_built_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="board 'due': must be one of uno, mega2560, microbit"):
         build_board("due", "servo")
-    with pytest.raises(ConfigError, match='plant "servos": unknown; must be one of cartpole.*did you mean "servo"'):
+    with pytest.raises(ConfigError, match=r'plant "servos": unknown; must be one of cartpole.*did you mean "servo"'):
         build_board("uno", "servos")
     with pytest.raises(ConfigError, match=r"winch\.c: no such file"):
         build_board("uno", str(tmp_path / "winch.c"))
