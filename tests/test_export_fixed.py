@@ -192,6 +192,22 @@ def test_what_integers_do_not_hold_is_refused(given, message, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("cell", "names", "message"),
+    [
+        ("mingru", ("Wu", "Wh"), r"cell = 'mingru': an input of its gates can be [\d.e+]+; fixed takes less than 256"),
+        ("elstm", ("wz", "wf"), r"cell = 'elstm': a weight of its own state is 1000; fixed takes less than 512"),
+    ],
+)
+def test_large_weights_of_gates_are_named_with_the_limit(cell, names, message):
+    agent = trained(cell=cell)
+    large = {name: np.full_like(value, 1000.0) for name, value in agent.parameters.items() if name.endswith(names)}
+    assert large
+    agent.load_parameters({**agent.parameters, **large})
+    with pytest.raises(ValueError, match=message):
+        fixed.FixedPolicy(agent)
+
+
 def test_a_larger_error_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(fixed, "ERROR", 1e-7)
     with pytest.raises(ValueError, match=r"with fixed, actions differ by .* % of their range; at most 1e-05 %"):

@@ -124,8 +124,7 @@ def cell(
         program.table()
     if g is None or phi is None:
         driven = _drive(program, x, weight, config, lambda point, large: point <= POINT, POINT)
-        if driven.point < POINT:
-            raise ConfigError(f"cell = {parts.kind!r}: its weights are too large for fixed")
+        _check_gates(parts, driven, float(np.abs(weight).max()))
         return _gated(program, parts, _Activation.named(activation, POINT, following), driven)
     turned = _poles(g, phi)
     inside = parts.kind == "nonlinear" and activation == "tanh"
@@ -308,12 +307,22 @@ def _moved_to(x: Short, by: int) -> str:
     return f"NAME_rounded({v}, {by})" if by >= 0 else f"{v} * ((int32_t)1 << {-by})"
 
 
+def _biases(parts: Parts) -> list[Array]:
+    return [parts.cell[name] for name in (("bu", "bh") if parts.kind == "mingru" else ("bz", "bf"))]
+
+
+def _check_gates(parts: Parts, driven: _Driven, largest: float) -> None:
+    worst = max(float((driven.large[:, k] + np.abs(bias)).max()) for k, bias in enumerate(_biases(parts)))
+    if worst >= 2.0**8:
+        raise ConfigError(f"cell = {parts.kind!r}: an input of its gates can be {worst:.4g}; fixed takes less than 256")
+    if driven.point < POINT:
+        raise ConfigError(f"cell = {parts.kind!r}: its weights, {largest:.4g} at most, are too large for fixed")
+
+
 def _gated(program: Program, parts: Parts, active: _Activation, driven: _Driven) -> Wide | Short:
     mingru = parts.kind == "mingru"
-    biases = [parts.cell[name] for name in (("bu", "bh") if mingru else ("bz", "bf"))]
+    biases = _biases(parts)
     n, one = len(biases[0]), 1 << POINT
-    if max(float((driven.large[:, k] + np.abs(bias)).max()) for k, bias in enumerate(biases)) >= 2.0**8:
-        raise ConfigError(f"cell = {parts.kind!r}: an input of its gates can exceed 256, the most that fixed takes")
     whole = np.rint(np.stack(biases, axis=1) * one).astype(np.int64)
     names = [program.ints("int32_t", "cell_bias", whole)]
     held = np.zeros((n, 2), np.int64)
@@ -322,7 +331,8 @@ def _gated(program: Program, parts: Parts, active: _Activation, driven: _Driven)
         held_real = np.stack([parts.cell["wz"], parts.cell["wf"]], axis=1)
         held_point = int(points_of(held_real, 32767.0).min())
         if held_point < 6:
-            raise ConfigError("cell = 'elstm': its weights are too large for fixed")
+            worst = np.abs(held_real).max()
+            raise ConfigError(f"cell = 'elstm': a weight of its own state is {worst:.4g}; fixed takes less than 512")
         held = np.rint(held_real * 2.0**held_point).astype(np.int64)
         names.append(program.ints("int16_t", "cell_held", held))
     by = held_point + 14 - POINT

@@ -110,7 +110,8 @@ class Program(Source):
         limits = np.iinfo(kind.removesuffix("_t"))
         numbers = np.asarray(values, dtype=np.int64).reshape(-1)
         if numbers.size and not (limits.min <= numbers.min() and numbers.max() <= limits.max):
-            raise ConfigError(f"agent: {name} has values that {kind} does not hold; it cannot be exported with fixed")
+            worst = int(numbers[np.abs(numbers.astype(np.float64)).argmax()])
+            raise ConfigError(f"agent: {name} has {worst}; with fixed, expected {limits.min} to {limits.max} ({kind})")
         return self._constant(kind, name, [_literal(int(value)) for value in numbers], " NAME_ROM")
 
     def then(self, run: Run, *lines: str) -> None:
