@@ -18,7 +18,7 @@ from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge.study import picture, registry, scales, scores, summary, tasks
 from rtu_edge.study.cluster import Cluster
 from rtu_edge.study.pool import LocalPool, TaskFailed
-from rtu_edge.study.run import run_study
+from rtu_edge.study.run import StudyResult, run_study
 from rtu_edge.study.settings import learner_settings
 from rtu_edge.study.store import Store
 from rtu_edge.study.tasks import Task, run_task
@@ -153,6 +153,21 @@ def test_scores_and_verdicts() -> None:
     per_step = {"random": 0.5, "random_error": 0.0, "reference": 1.5, "per_step": True}
     assert row(scale=per_step)["score"] == 0.5
     assert row(scale=None)["score"] is None and row(scale=None)["locked"] is None
+
+
+def test_the_mean_score_and_the_lowest_return_are_told() -> None:
+    rows = [row(**{"return": value}) for value in (70.0, 50.0, -500.0)] + [row(scale=None)]
+    found = summary.summarise(rows)
+    assert found["lowest_return"] == -500.0
+    assert found["mean_score"] == summary.mean_score(rows) == pytest.approx((0.5 + 0.3 - 1.0 + 0.0) / 4)
+    several = [one | {"plant": plant} for one, plant in zip(rows, ("cart", "crane", "tank", "tank"), strict=True)]
+    assert "lowest return: -500\n" in summary.facts(made_of(rows)) and "mean score" not in summary.facts(made_of(rows))
+    told = summary.facts(made_of(several))
+    assert "mean score over all runs, each clipped to [-1, 1]: -0.050\n" in told and "lowest" not in told
+
+
+def made_of(rows: list[dict[str, Any]]) -> StudyResult:
+    return StudyResult(registry.find("families"), [], [], rows, 0, 1.0)
 
 
 def test_variants_are_compared(tmp_path: Path) -> None:

@@ -112,19 +112,25 @@ def learn(
     if not called and native.drives(agent, env):
         return _learn_natively(agent, env, steps, shown, seed)
     stopped = False
+    core = agent.core
     observation, _ = env.reset(seed=seed)
     with Progress(steps, shown) as run:
-        action = _checked(agent, 0, agent.reset, observation)
+        action = _first(agent, 0, observation)
         while run.steps < steps and not stopped:
             observation, reward, terminated, truncated, _ = env.step(to_env(action))
-            action = _checked(agent, run.steps + 1, agent.step, observation, reward, terminated, truncated)
+            try:
+                action = agent.step(observation, reward, terminated, truncated)
+            except ValueError as error:
+                raise _refused(run.steps + 1, error) from error
+            if not core.healthy:
+                raise _diverged(run.steps + 1)
             ended = bool(terminated or truncated)
             if called:
                 stopped = not call_all(called, _record(agent, run, float(reward), bool(terminated), bool(truncated)))
             run.add(float(reward), ended)
             if ended and run.steps < steps and not stopped:
                 observation, _ = env.reset()
-                action = _checked(agent, run.steps, agent.reset, observation)
+                action = _first(agent, run.steps, observation)
         seconds = run.seconds
     return LearningResult(
         run.steps, tuple(run.returns), tuple(run.lengths), run.reward_sum / run.steps, seconds, stopped
@@ -137,22 +143,31 @@ def _learn_natively(agent: Any, env: Any, steps: int, shown: bool, seed: int | N
         for chunk in native.chunks(agent, env, steps, seed=seed):
             run.add_chunk(chunk)
             if chunk.problem == "diverged":
-                raise RuntimeError(f"learn(), step {run.steps + 1:,}: {_DIVERGED}")
+                raise _diverged(run.steps + 1)
             if chunk.problem:
                 raise ValueError(f"learn(), step {run.steps + 1:,}: the plant gave a value that is not finite")
         seconds = run.seconds
     return LearningResult(run.steps, tuple(run.returns), tuple(run.lengths), run.reward_sum / run.steps, seconds, False)
 
 
-def _checked(agent: Any, step: int, call: Any, *arguments: Any) -> Any:
-    """The agent's action; an error names the step, also if the learner is no longer finite."""
+def _first(agent: Any, step: int, observation: Any) -> Any:
+    """The first action of an episode. Calls and errors of the other steps are written out in learn(): one more call
+    of a function takes as long as the rest of a step's Python."""
     try:
-        action = call(*arguments)
+        action = agent.reset(observation)
     except ValueError as error:
-        raise ValueError(f"learn(), step {step:,}: {error}") from error
+        raise _refused(step, error) from error
     if not agent.core.healthy:
-        raise RuntimeError(f"learn(), step {step:,}: {_DIVERGED}")
+        raise _diverged(step)
     return action
+
+
+def _refused(step: int, error: ValueError) -> ValueError:
+    return ValueError(f"learn(), step {step:,}: {error}")
+
+
+def _diverged(step: int) -> RuntimeError:
+    return RuntimeError(f"learn(), step {step:,}: {_DIVERGED}")
 
 
 def _record(agent: Any, run: Progress, reward: float, terminated: bool, truncated: bool) -> StepRecord:

@@ -25,6 +25,7 @@ __all__ = [
     "document",
     "facts",
     "groups",
+    "mean_score",
     "paired_table",
     "pairs",
     "parquet",
@@ -71,8 +72,15 @@ def groups(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any
     return {**found, "all": list(rows)} if by == "plant" and len(found) > 1 else found
 
 
+def mean_score(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Over all runs, each clipped to [-1, 1]; a run too short for a score counts 0. The objective of tune, finite:
+    Optuna would keep an infinite value as the best one."""
+    return sum(min(max(row["score"] or 0.0, -1.0), 1.0) for row in rows) / len(rows)
+
+
 def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Numbers of one group: runs; quartiles of return and score; learned, locked and below_random as shares."""
+    """Numbers of one group: runs; quartiles and the least of the return; quartiles and mean of the score, see
+    mean_score(); learned, locked and below_random as shares."""
 
     def quartiles(name: str) -> list[float] | None:
         values = [row[name] for row in rows if row[name] is not None]
@@ -87,7 +95,9 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "runs": len(rows),
         "return": quartiles("return"),
+        "lowest_return": min((row["return"] for row in rows if row["return"] is not None), default=None),
         "score": quartiles("score"),
+        "mean_score": mean_score(rows) if any(row["score"] is not None for row in rows) else None,
         **{name: share(name) for name in ("learned", "locked", "below_random")},
     }
 
@@ -206,13 +216,19 @@ def _mixed(group: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def facts(found: StudyResult) -> str:
-    """What the columns mean, and the time taken."""
+    """What the columns mean; mean score, or of one plant the lowest return; the time taken."""
     steps = sum(result["steps"] for result in found.results)
-    took = f"{found.done:,} of {len(found.tasks):,} runs in {found.seconds:.1f} s, {steps:,} steps in all"
-    return (
+    lines = [
         "return, score: median and quartiles at the end of training; learned: score of .7 or more; locked: score below "
-        f".1 with over 90 % of the last 2,000 actions clipped; below random: by over 3 standard errors\n{took}"
-    )
+        ".1 with over 90 % of the last 2,000 actions clipped; below random: by over 3 standard errors"
+    ]
+    whole = summarise(found.rows)
+    if whole["lowest_return"] is not None and not _mixed(found.rows):
+        lines.append(f"lowest return: {whole['lowest_return']:.4g}")
+    elif whole["mean_score"] is not None and "all" in groups(found.rows):
+        lines.append(f"mean score over all runs, each clipped to [-1, 1]: {whole['mean_score']:.3f}")
+    took = f"{found.done:,} of {len(found.tasks):,} runs in {found.seconds:.1f} s, {steps:,} steps in all"
+    return "\n".join((*lines, took))
 
 
 def document(found: StudyResult, written: Sequence[Path]) -> dict[str, Any]:

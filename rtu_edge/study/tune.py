@@ -9,7 +9,7 @@ import math
 import os
 import socket
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from rtu_edge.study.run import Executor, executor, run_tasks
 from rtu_edge.study.scores import row_of
 from rtu_edge.study.settings import learner_settings
 from rtu_edge.study.store import Store
-from rtu_edge.study.summary import summarise
+from rtu_edge.study.summary import mean_score, summarise
 
 __all__ = ["Range", "Trial", "draw", "parse_range", "table", "tune"]
 
@@ -185,7 +185,7 @@ def tune(
                 search.tell(trial, state=optuna.trial.TrialState.FAIL)
                 raise
             trial.set_user_attr("summary", summarise(rows))
-            search.tell(trial, _objective(rows))
+            search.tell(trial, mean_score(rows))
     return sorted(
         (Trial(t.number, t.params, t.value, t.user_attrs["summary"]) for t in _finished(search)),
         key=lambda trial: (-trial.value, trial.number),
@@ -199,11 +199,6 @@ def _rows(
     with StudyProgress(tasks, shown, f"trial {number}  ") as progress:
         results, _ = run_tasks(tasks, [task.key() for task in tasks], store, run_on, progress)
     return [row_of(task, result) for task, result in zip(tasks, results, strict=True)]
-
-
-def _objective(rows: Sequence[Mapping[str, Any]]) -> float:
-    """Finite: Optuna would keep an infinite value as the best one. A run too short for a score counts 0."""
-    return sum(min(max(row["score"] or 0.0, -1.0), 1.0) for row in rows) / len(rows)
 
 
 def _open(storage: str, name: str) -> Any:
