@@ -38,8 +38,8 @@ struct DTypeOf<int32_t> {
   static constexpr DType value = DType::kI32;
 };
 
-// Form of a section in checkpoints of format 3 and earlier (core/old_layout.h).
-enum class OldForm : uint8_t { kSame, kWide, kAbsent, kStill };
+// Form of a section in checkpoints of earlier formats (core/old_layout.h).
+enum class OldForm : uint8_t { kSame, kWide, kAbsent, kStill, kDouble };
 
 // Description of an array for checkpoints, bindings and tests: canonical shape (rows, cols) and address of element i,
 // j:
@@ -142,11 +142,12 @@ class Builder {
 
   // A vector (n), padded to whole lanes.
   template <class T>
-  constexpr T* vector(const Name& name, uint32_t n, bool saved = true) {
+  constexpr T* vector(const Name& name, uint32_t n, bool saved = true, OldForm old = OldForm::kSame) {
     T* data = reserve<T>(padded(n, lanes_));
     Section section;
     section.dtype = DTypeOf<T>::value;
     section.saved = saved;
+    section.old = old;
     section.rows = n;
     section.cols = 1;
     describe(name, section, 0);

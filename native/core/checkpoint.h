@@ -23,8 +23,8 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "checkpoints are copied
 
 // Version 2: the text may hold more than the learner's configuration (docs/checkpoint.md); the layout is unchanged.
 // Version 3: at least one extra byte after the learner's sections, which the learner's reader skips. Version 4: any
-// number of extra bytes, and the running statistics of old_layout.h. This build writes version 4.
-constexpr uint32_t kCheckpointVersion = 4;
+// number of extra bytes, and the running statistics of old_layout.h. Version 5: its scalars. This build writes version 5.
+constexpr uint32_t kCheckpointVersion = 5;
 constexpr uint32_t kBesideVersion = 3;
 constexpr uint32_t kOldestCheckpointVersion = 1;
 constexpr uint64_t kHeaderBytes = 40;
@@ -107,7 +107,7 @@ inline void gather_payload(const SectionTable& table, const unsigned char* base,
 inline void scatter_payload(const SectionTable& table, uint32_t version, const unsigned char* in, unsigned char* base) {
   Section row;
   for (int i = 0; i < table.count; ++i) {
-    const bool now = version > kLastWideVersion || table.sections[i].old == OldForm::kSame;
+    const bool now = unchanged(table.sections[i], version);
     if (!now && table.sections[i].old == OldForm::kStill) derive_still(table, i, base);
     if (!row_of(table.sections[i], version, row)) continue;
     if (now)

@@ -147,11 +147,12 @@ inline double hyperbolic_tangent(double x) {
 }
 
 // log(1 + exp(x)), and its derivative 1 / (1 + exp(-x)).
+template <class T>
 struct Softplus {
-  double value, slope;
+  T value, slope;
 };
 
-inline Softplus softplus_and_slope(double x) {
+inline Softplus<double> softplus_and_slope(double x) {
   const double e = exponential(-absolute(x));
   const double u = 1.0 + e;  // log1p(e) by Kahan's quotient: exact to rounding although u is rounded
   const double tail = u == 1.0 ? e : logarithm(u) * e / (u - 1.0);

@@ -1,11 +1,14 @@
-// The sections of a checkpoint in older format versions. Formats 1 to 3 kept running statistics in double:
+// The sections of a checkpoint in older format versions. Formats 1 to 3 kept running statistics in double, formats 1 to
+// 4 also the scalars of a stream learner:
 //
 //   to 3:    NAME.mean, NAME.m2 f64, NAME.count f64
 //   from 4:  NAME.mean, NAME.mean_low, NAME.m2, NAME.m2_low in the learner's type, NAME.count, NAME.still i32
+//   to 4:    scalars (4) f64: value, running return, halvings, 0
+//   from 5:  scalars (4) in the learner's type; the running return is the sum of the second and the last
 //
 // high + low keeps 48 digits of the 53 in a float32 learner, all of them in a float64 one. A channel without any
 // deviation was at rest for all samples; any other channel is assumed to have moved from the second sample on, which
-// preserves its scale.
+// preserves its scale. Value and halvings were floats already.
 #pragma once
 
 #include <stdint.h>
@@ -15,16 +18,24 @@
 
 namespace rtu::core {
 
-constexpr uint32_t kLastWideVersion = 3;
-constexpr double kLargestKept = 0x1p126;  // clamp for a sum of squares that exceeds float
-constexpr double kFarthestKept = 0x1p46;  // of a mean: the largest reading since (normalizer.h)
+constexpr uint32_t kLastWideVersion = 3, kLastDoubleVersion = 4;
+constexpr double kLargestKept = 0x1p126;               // clamp for a sum of squares that exceeds float
+constexpr double kFarthestKept = 0x1p46;               // of a mean: the largest reading since (normalizer.h)
+constexpr double kLargestReturn = 0x1p99;              // of readings and discounts up to 1 - 2^-53
+constexpr uint64_t kOldReturn = 1, kOldReturnLow = 3;  // elements of scalars (learners/learner.h)
+
+// The section has the same form in a file of this version as now.
+inline bool unchanged(const Section& section, uint32_t version) {
+  return section.old == OldForm::kSame ||
+         version > (section.old == OldForm::kDouble ? kLastDoubleVersion : kLastWideVersion);
+}
 
 // The row of a saved section in a file of this version; false: none.
 inline bool row_of(const Section& section, uint32_t version, Section& row) {
   row = section;
-  if (version > kLastWideVersion || section.old == OldForm::kSame) return section.saved;
+  if (unchanged(section, version)) return section.saved;
   row.dtype = DType::kF64;
-  return section.saved && section.old == OldForm::kWide;
+  return section.saved && (section.old == OldForm::kWide || section.old == OldForm::kDouble);
 }
 
 // name (kNameBytes) from a file, possibly without a terminating 0.
@@ -53,6 +64,18 @@ void split(const unsigned char* in, uint64_t count, double low_end, double high_
   }
 }
 
+// The scalars of a learner in T.
+template <class T>
+void narrow_scalars(const unsigned char* in, uint64_t count, unsigned char* out) {
+  for (uint64_t i = 0; i < count; ++i) {
+    if (i == kOldReturnLow) continue;
+    const bool sum = i == kOldReturn;
+    T low = T(0);
+    split<T>(in + i * sizeof(double), 1, -kLargestReturn, kLargestReturn, out + i * sizeof(T),
+             sum ? out + kOldReturnLow * sizeof(T) : reinterpret_cast<unsigned char*>(&low));
+  }
+}
+
 inline void write_count(double samples, unsigned char* out) {
   const int32_t count = static_cast<int32_t>(clamped(samples, 0, 2147483647.0));
   memcpy(out, &count, sizeof count);
@@ -65,7 +88,10 @@ inline void scatter_wide(const SectionTable& table, int s, const unsigned char* 
   const bool mean = is_mean(section.name);
   const double low_end = mean ? -kFarthestKept : 0, high_end = mean ? kFarthestKept : kLargestKept;
   double samples = 0;
-  if (section.dtype == DType::kF32) {
+  if (section.old == OldForm::kDouble) {
+    if (section.dtype == DType::kF32) return narrow_scalars<float>(in, section.count(), out);
+    memcpy(out, in, section.count() * sizeof(double));
+  } else if (section.dtype == DType::kF32) {
     split<float>(in, section.count(), low_end, high_end, out, base + table.sections[s + 1].offset);
   } else if (section.dtype == DType::kF64) {
     split<double>(in, section.count(), low_end, high_end, out, base + table.sections[s + 1].offset);

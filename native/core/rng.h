@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-#include "native/core/math.h"
+#include "native/core/single.h"
 
 namespace rtu::core {
 
@@ -30,16 +30,27 @@ inline void seed_rng(Rng rng, uint64_t seed, uint64_t stream) {
 // Uniform in the open interval (0, 1): never 0, never 1. 32 bits.
 inline double uniform(Rng rng) { return (static_cast<double>(next_u32(rng)) + 0.5) * 0x1p-32; }
 
-// Standard normal, Box and Muller 1958; one of the pair is discarded so that no state is kept outside the arena.
-inline double normal(Rng rng) {
+// Standard normal, Box and Muller 1958; one of the pair is discarded so that no state is kept outside the arena. In
+// float the same draw, to 1e-6 of itself.
+template <class T>
+T normal(Rng rng);
+
+template <>
+inline double normal<double>(Rng rng) {
   const double u = uniform(rng), v = uniform(rng);
   return square_root(-2.0 * logarithm(u)) * cosine(6.283185307179586477 * v);
+}
+
+template <>
+inline float normal<float>(Rng rng) {
+  const uint32_t u = next_u32(rng), v = next_u32(rng);
+  return square_root(-2.0f * logarithm_of_share(u)) * cosine_of_share(v);
 }
 
 // Standard normal cut at two deviations, by rejection (4.6 % are drawn again).
 inline double truncated_normal(Rng rng) {
   for (;;) {
-    const double x = normal(rng);
+    const double x = normal<double>(rng);
     if (x > -2.0 && x < 2.0) return x;
   }
 }

@@ -24,7 +24,7 @@ RTU_INLINE void activate(Activation f, Vec<T, V> z, Vec<T, V>& y, Vec<T, V>& slo
     slope = z > zero ? one : zero;
   } else if (f == Activation::kTanh) {
     y = tanh<L>(z);
-    slope = one - y * y;
+    slope = one - L::uncopied(y * y);
   } else {
     y = z;
     slope = one;

@@ -9,6 +9,7 @@
 // exact, so that a processor without it gives the same bits.
 #pragma once
 
+#include "native/core/series.h"
 #include "native/kernels/kernels.h"
 #include "native/kernels/vec.h"
 
@@ -78,16 +79,16 @@ RTU_INLINE Exponential<L> exponential(typename L::F x, typename L::F low) {
   // ln2 in two parts: n times the first is exact
   constexpr T ln2_hi = single ? T(0.693145751953125) : T(6.93147180369123816490e-01);
   constexpr T ln2_lo = single ? T(1.42860677e-6) : T(1.90821492927058770002e-10);
-  const F shifted = L::rounded(x * T(1.44269504088896340736) + IntOf<T>::rounder);
+  const F shifted = L::rounded(L::uncopied(x * T(1.44269504088896340736)) + IntOf<T>::rounder);
   const F n = shifted - IntOf<T>::rounder;
   const F r = minus_exact<L>(x, n, ln2_hi);  // exact
   F rl = L::rounded(n * -ln2_lo);
   if constexpr (HasLow) rl = low + rl;
   const F square = r * r, half = square * T(0.5), cube = square * r;
-  F q;                     // (exp(r) - 1 - r - r^2/2) / r^3
-  if constexpr (single) {  // minimax: 1e-10 of exp(r)
-    q = (r * T(0.041666456) + T(0.16666667)) +
-        square * ((r * T(0.0013935644) + T(0.008333274)) + square * T(0.00019913568));
+  F q;  // (exp(r) - 1 - r - r^2/2) / r^3
+  if constexpr (single) {
+    constexpr const float* a = rtu::core::kExpSeries;
+    q = (L::uncopied(r * a[1]) + a[0]) + square * ((L::uncopied(r * a[3]) + a[2]) + square * a[4]);
   } else {
     q = L::all(T(1.0 / 6227020800.0));
     q = q * r + T(1.0 / 479001600.0);
@@ -162,16 +163,17 @@ RTU_INLINE SinCos<L> sin_cos(const Pair<L>& x) {
   // pi / 2 in two parts: n times the first is exact
   constexpr T p1 = single ? T(1.57080078125) : T(1.57079632673412561417e+00);
   constexpr T p2 = single ? T(-4.4544551033807687e-6) : T(6.07710050650619224932e-11);
-  const F shifted = L::rounded(x.hi * T(0.63661977236758134308) + IntOf<T>::rounder);
+  const F shifted = L::rounded(L::uncopied(x.hi * T(0.63661977236758134308)) + IntOf<T>::rounder);
   const F n = shifted - IntOf<T>::rounder;
   const F a = minus_exact<L>(x.hi, n, p1);
   const Pair<L> r = fast_two_sum<L>(a, x.lo - L::rounded(n * p2));
   const Pair<L> w = two_product<L>(r.hi, r.hi);
   const F w2 = w.hi * w.hi;
-  F s, c;                  // (sin(r) / r - 1) / w, (cos(r) - 1 + w/2) / w^2
-  if constexpr (single) {  // minimax: 2e-9, 1e-10
-    s = (w.hi * T(0.0083319759) - T(0.16666651)) - w2 * T(0.00019495275);
-    c = (T(0.041666646) - w.hi * T(0.0013887364)) + w2 * T(2.4438072e-05);
+  F s, c;  // (sin(r) / r - 1) / w, (cos(r) - 1 + w/2) / w^2
+  if constexpr (single) {
+    constexpr const float *a = rtu::core::kSineSeries, *b = rtu::core::kCosineSeries;
+    s = (w.hi * a[1] + a[0]) + w2 * a[2];
+    c = (b[0] + w.hi * b[1]) + w2 * b[2];
   } else {
     s = L::all(T(1.0 / 355687428096000.0));
     s = s * w.hi - T(1.0 / 1307674368000.0);

@@ -10,41 +10,40 @@
 
 namespace {
 
-constexpr int32_t kVfpBlock = 8;  // floats in a VLDM of s8 to s15, s16 to s23 or s24 to s31
+constexpr int32_t kVfpBlock = 8;  // floats in a VLDM of s0 to s7, s10 to s17 or s20 to s27
 constexpr int32_t blocks_of(int32_t n) { return static_cast<int32_t>(static_cast<uint32_t>(n) / kVfpBlock); }
 constexpr float kVfpZeros[kVfpBlock] = {};
+
+// An operation for each register of a block, or of two: "s" is that of s0 to s7, "s1" of s10 to s17, "s2" of s20 to
+// s27.
+#define RTU_ONE(op, r) \
+  op r "0\n\t" op r "1\n\t" op r "2\n\t" op r "3\n\t" op r "4\n\t" op r "5\n\t" op r "6\n\t" op r "7\n\t"
+#define RTU_NTH(op, r, q, last, n) op r n ", " q n last "\n\t"
+#define RTU_TWO(op, r, q, last)                                                                                       \
+  RTU_NTH(op, r, q, last, "0")                                                                                        \
+  RTU_NTH(op, r, q, last, "1")                                                                                        \
+  RTU_NTH(op, r, q, last, "2") RTU_NTH(op, r, q, last, "3") RTU_NTH(op, r, q, last, "4") RTU_NTH(op, r, q, last, "5") \
+      RTU_NTH(op, r, q, last, "6") RTU_NTH(op, r, q, last, "7")
+#define RTU_BLOCKS                                                                                               \
+  "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s10", "s11", "s12", "s13", "s14", "s15", "s16", "s17", "s20", \
+      "s21", "s22", "s23", "s24", "s25", "s26", "s27"
 
 // W <- W + a z for a row, then its sum W x. n: blocks of eight, at least one; w, z and x move past them.
 RTU_INLINE float vfp_forward(int32_t n, float*& w, const float*& z, float a, const float*& x) {
   float sum = 0.0f;
   __asm__ volatile(
       "0:\n\t"
-      "vldm %[w], {s8-s15}\n\t"
-      "vldmia %[z]!, {s16-s23}\n\t"
-      "vldmia %[x]!, {s24-s31}\n\t"
-      "vmla.f32 s8, s16, %[a]\n\t"
-      "vmla.f32 s9, s17, %[a]\n\t"
-      "vmla.f32 s10, s18, %[a]\n\t"
-      "vmla.f32 s11, s19, %[a]\n\t"
-      "vmla.f32 s12, s20, %[a]\n\t"
-      "vmla.f32 s13, s21, %[a]\n\t"
-      "vmla.f32 s14, s22, %[a]\n\t"
-      "vmla.f32 s15, s23, %[a]\n\t"
-      "vstmia %[w]!, {s8-s15}\n\t"
-      "vmla.f32 %[sum], s8, s24\n\t"
-      "vmla.f32 %[sum], s9, s25\n\t"
-      "vmla.f32 %[sum], s10, s26\n\t"
-      "vmla.f32 %[sum], s11, s27\n\t"
-      "vmla.f32 %[sum], s12, s28\n\t"
-      "vmla.f32 %[sum], s13, s29\n\t"
-      "vmla.f32 %[sum], s14, s30\n\t"
-      "vmla.f32 %[sum], s15, s31\n\t"
+      "vldm %[w], {s10-s17}\n\t"
+      "vldmia %[z]!, {s20-s27}\n\t"
+      "vldmia %[x]!, {s0-s7}\n\t"
+      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a]")
+      "vstmia %[w]!, {s10-s17}\n\t"
+      RTU_TWO("vmla.f32 %[sum], ", "s1", "s", "")
       "subs %[n], #1\n\t"
       "bne 0b"
       : [n] "+l"(n), [w] "+r"(w), [z] "+r"(z), [x] "+r"(x), [sum] "+t"(sum)
       : [a] "t"(a)
-      : "cc", "memory", "s8", "s9", "s10", "s11", "s12", "s13", "s14", "s15", "s16", "s17", "s18", "s19", "s20", "s21",
-        "s22", "s23", "s24", "s25", "s26", "s27", "s28", "s29", "s30", "s31");
+      : "cc", "memory", RTU_BLOCKS);
   return sum;
 }
 
@@ -54,42 +53,83 @@ RTU_INLINE float vfp_forward(int32_t n, float*& w, const float*& z, const float*
   float sum = 0.0f;
   __asm__ volatile(
       "0:\n\t"
-      "vldm %[w], {s8-s15}\n\t"
-      "vldmia %[z]!, {s16-s23}\n\t"
-      "vldmia %[z1]!, {s24-s31}\n\t"
-      "vmla.f32 s8, s16, %[a]\n\t"
-      "vmla.f32 s9, s17, %[a]\n\t"
-      "vmla.f32 s10, s18, %[a]\n\t"
-      "vmla.f32 s11, s19, %[a]\n\t"
-      "vmla.f32 s12, s20, %[a]\n\t"
-      "vmla.f32 s13, s21, %[a]\n\t"
-      "vmla.f32 s14, s22, %[a]\n\t"
-      "vmla.f32 s15, s23, %[a]\n\t"
-      "vldmia %[x]!, {s16-s23}\n\t"
-      "vmla.f32 s8, s24, %[a1]\n\t"
-      "vmla.f32 s9, s25, %[a1]\n\t"
-      "vmla.f32 s10, s26, %[a1]\n\t"
-      "vmla.f32 s11, s27, %[a1]\n\t"
-      "vmla.f32 s12, s28, %[a1]\n\t"
-      "vmla.f32 s13, s29, %[a1]\n\t"
-      "vmla.f32 s14, s30, %[a1]\n\t"
-      "vmla.f32 s15, s31, %[a1]\n\t"
-      "vstmia %[w]!, {s8-s15}\n\t"
-      "vmla.f32 %[sum], s8, s16\n\t"
-      "vmla.f32 %[sum], s9, s17\n\t"
-      "vmla.f32 %[sum], s10, s18\n\t"
-      "vmla.f32 %[sum], s11, s19\n\t"
-      "vmla.f32 %[sum], s12, s20\n\t"
-      "vmla.f32 %[sum], s13, s21\n\t"
-      "vmla.f32 %[sum], s14, s22\n\t"
-      "vmla.f32 %[sum], s15, s23\n\t"
+      "vldm %[w], {s10-s17}\n\t"
+      "vldmia %[z]!, {s20-s27}\n\t"
+      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a]")
+      "vldmia %[z1]!, {s20-s27}\n\t"
+      "vldmia %[x]!, {s0-s7}\n\t"
+      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a1]")
+      "vstmia %[w]!, {s10-s17}\n\t"
+      RTU_TWO("vmla.f32 %[sum], ", "s1", "s", "")
       "subs %[n], #1\n\t"
       "bne 0b"
       : [n] "+l"(n), [w] "+r"(w), [z] "+r"(z), [z1] "+r"(z1), [x] "+r"(x), [sum] "+t"(sum)
       : [a] "t"(a), [a1] "t"(a1)
-      : "cc", "memory", "s8", "s9", "s10", "s11", "s12", "s13", "s14", "s15", "s16", "s17", "s18", "s19", "s20", "s21",
-        "s22", "s23", "s24", "s25", "s26", "s27", "s28", "s29", "s30", "s31");
+      : "cc", "memory", RTU_BLOCKS);
   return sum;
+}
+
+// Two rows at once, whose x is loaded once; they are adjacent and have no more than these blocks.
+RTU_INLINE void vfp_forward_pair(int32_t n, float*& w, const float*& z, float a, const float* x, float* y) {
+  float sum = 0.0f, sum_b = 0.0f, *w_b = w + n * kVfpBlock;
+  const float* z_b = z + n * kVfpBlock;
+  __asm__ volatile(
+      "0:\n\t"
+      "vldm %[w], {s10-s17}\n\t"
+      "vldmia %[z]!, {s20-s27}\n\t"
+      "vldmia %[x]!, {s0-s7}\n\t"
+      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a]")
+      "vstmia %[w]!, {s10-s17}\n\t"
+      RTU_TWO("vmla.f32 %[sum], ", "s1", "s", "")
+      "vldm %[w_b], {s10-s17}\n\t"
+      "vldmia %[z_b]!, {s20-s27}\n\t"
+      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a]")
+      "vstmia %[w_b]!, {s10-s17}\n\t"
+      RTU_TWO("vmla.f32 %[sum_b], ", "s1", "s", "")
+      "subs %[n], #1\n\t"
+      "bne 0b"
+      : [n] "+l"(n), [w] "+r"(w), [w_b] "+r"(w_b), [z] "+r"(z), [z_b] "+r"(z_b), [x] "+r"(x), [sum] "+t"(sum),
+        [sum_b] "+t"(sum_b)
+      : [a] "t"(a)
+      : "cc", "memory", RTU_BLOCKS);
+  w = w_b;
+  z = z_b;
+  y[0] = sum;
+  y[1] = sum_b;
+}
+
+RTU_INLINE void vfp_forward_pair(int32_t n, float*& w, const float*& z, const float*& z1, float a, float a1,
+                                 const float* x, float* y) {
+  float sum = 0.0f, sum_b = 0.0f, *w_b = w + n * kVfpBlock;
+  const float *z_b = z + n * kVfpBlock, *z1_b = z1 + n * kVfpBlock;
+  __asm__ volatile(
+      "0:\n\t"
+      "vldm %[w], {s10-s17}\n\t"
+      "vldmia %[z]!, {s20-s27}\n\t"
+      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a]")
+      "vldmia %[z1]!, {s20-s27}\n\t"
+      "vldmia %[x]!, {s0-s7}\n\t"
+      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a1]")
+      "vstmia %[w]!, {s10-s17}\n\t"
+      RTU_TWO("vmla.f32 %[sum], ", "s1", "s", "")
+      "vldm %[w_b], {s10-s17}\n\t"
+      "vldmia %[z_b]!, {s20-s27}\n\t"
+      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a]")
+      "vldmia %[z1_b]!, {s20-s27}\n\t"
+      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a1]")
+      "vstmia %[w_b]!, {s10-s17}\n\t"
+      RTU_TWO("vmla.f32 %[sum_b], ", "s1", "s", "")
+      "subs %[n], #1\n\t"
+      "bne 0b"
+      : [n] "+l"(n), [w] "+r"(w), [w_b] "+r"(w_b), [z] "+r"(z), [z_b] "+r"(z_b), [z1] "+r"(z1), [z1_b] "+r"(z1_b),
+        [x] "+r"(x), [sum] "+t"(sum), [sum_b] "+t"(sum_b)
+      : [a] "t"(a), [a1] "t"(a1)
+      : "cc", "memory", RTU_BLOCKS);
+  w = w_b;
+  z = z_b;
+  z1 = z1_b;
+  y[0] = sum;
+  y[1] = sum_b;
 }
 
 // z <- decay z + c x for a row; returns sum |z|.
@@ -97,156 +137,141 @@ RTU_INLINE float vfp_learn(int32_t n, float decay, float c, const float*& x, flo
   float sum = 0.0f;
   __asm__ volatile(
       "0:\n\t"
-      "vldm %[z], {s8-s15}\n\t"
-      "vldmia %[x]!, {s16-s23}\n\t"
-      "vmul.f32 s8, s8, %[decay]\n\t"
-      "vmul.f32 s9, s9, %[decay]\n\t"
-      "vmul.f32 s10, s10, %[decay]\n\t"
-      "vmul.f32 s11, s11, %[decay]\n\t"
-      "vmul.f32 s12, s12, %[decay]\n\t"
-      "vmul.f32 s13, s13, %[decay]\n\t"
-      "vmul.f32 s14, s14, %[decay]\n\t"
-      "vmul.f32 s15, s15, %[decay]\n\t"
-      "vmla.f32 s8, s16, %[c]\n\t"
-      "vmla.f32 s9, s17, %[c]\n\t"
-      "vmla.f32 s10, s18, %[c]\n\t"
-      "vmla.f32 s11, s19, %[c]\n\t"
-      "vmla.f32 s12, s20, %[c]\n\t"
-      "vmla.f32 s13, s21, %[c]\n\t"
-      "vmla.f32 s14, s22, %[c]\n\t"
-      "vmla.f32 s15, s23, %[c]\n\t"
-      "vstmia %[z]!, {s8-s15}\n\t"
-      "vabs.f32 s8, s8\n\t"
-      "vabs.f32 s9, s9\n\t"
-      "vabs.f32 s10, s10\n\t"
-      "vabs.f32 s11, s11\n\t"
-      "vabs.f32 s12, s12\n\t"
-      "vabs.f32 s13, s13\n\t"
-      "vabs.f32 s14, s14\n\t"
-      "vabs.f32 s15, s15\n\t"
-      "vadd.f32 %[sum], %[sum], s8\n\t"
-      "vadd.f32 %[sum], %[sum], s9\n\t"
-      "vadd.f32 %[sum], %[sum], s10\n\t"
-      "vadd.f32 %[sum], %[sum], s11\n\t"
-      "vadd.f32 %[sum], %[sum], s12\n\t"
-      "vadd.f32 %[sum], %[sum], s13\n\t"
-      "vadd.f32 %[sum], %[sum], s14\n\t"
-      "vadd.f32 %[sum], %[sum], s15\n\t"
+      "vldm %[z], {s10-s17}\n\t"
+      "vldmia %[x]!, {s20-s27}\n\t"
+      RTU_TWO("vmul.f32 ", "s1", "s1", ", %[decay]")
+      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[c]")
+      "vstmia %[z]!, {s10-s17}\n\t"
+      RTU_TWO("vabs.f32 ", "s1", "s1", "")
+      RTU_ONE("vadd.f32 %[sum], %[sum], ", "s1")
       "subs %[n], #1\n\t"
       "bne 0b"
       : [n] "+l"(n), [x] "+r"(x), [z] "+r"(z), [sum] "+t"(sum)
       : [decay] "t"(decay), [c] "t"(c)
-      : "cc", "memory", "s8", "s9", "s10", "s11", "s12", "s13", "s14", "s15", "s16", "s17", "s18", "s19", "s20", "s21",
-        "s22", "s23");
+      : "cc", "memory", RTU_BLOCKS);
   return sum;
 }
 
-// Eight columns of W^T c over all rows (at least one), a row `step` bytes after the other.
-RTU_INLINE void vfp_backward(int32_t rows, uint32_t step, const float* w, const float* c, float* dx) {
+// Two adjacent rows at once; returns norm + sum |z| + sum |z| of the second.
+RTU_INLINE float vfp_learn_pair(int32_t n, float decay, const float* c, const float* x, float*& z, float norm) {
+  float sum = 0.0f, sum_b = 0.0f, *z_b = z + n * kVfpBlock;
   __asm__ volatile(
-      "vldm %[zeros], {s16-s23}\n\t"
       "0:\n\t"
-      "vldm %[w], {s8-s15}\n\t"
-      "vldmia %[c]!, {s24}\n\t"
+      "vldm %[z], {s10-s17}\n\t"
+      "vldmia %[x]!, {s20-s27}\n\t"
+      RTU_TWO("vmul.f32 ", "s1", "s1", ", %[decay]")
+      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[c]")
+      "vstmia %[z]!, {s10-s17}\n\t"
+      RTU_TWO("vabs.f32 ", "s1", "s1", "")
+      RTU_ONE("vadd.f32 %[sum], %[sum], ", "s1")
+      "vldm %[z_b], {s10-s17}\n\t"
+      RTU_TWO("vmul.f32 ", "s1", "s1", ", %[decay]")
+      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[c_b]")
+      "vstmia %[z_b]!, {s10-s17}\n\t"
+      RTU_TWO("vabs.f32 ", "s1", "s1", "")
+      RTU_ONE("vadd.f32 %[sum_b], %[sum_b], ", "s1")
+      "subs %[n], #1\n\t"
+      "bne 0b"
+      : [n] "+l"(n), [x] "+r"(x), [z] "+r"(z), [z_b] "+r"(z_b), [sum] "+t"(sum), [sum_b] "+t"(sum_b)
+      : [decay] "t"(decay), [c] "t"(c[0]), [c_b] "t"(c[1])
+      : "cc", "memory", RTU_BLOCKS);
+  z = z_b;
+  return (norm + sum) + sum_b;
+}
+
+// Eight columns of W^T c over all rows (at least one), a row `step` bytes after the other, two rows at a time.
+RTU_INLINE void vfp_backward(int32_t rows, uint32_t step, const float* w, const float* c, float* dx) {
+  int32_t pairs = rows / 2;
+  __asm__ volatile(
+      "vldm %[zeros], {s20-s27}\n\t"
+      "cmp %[pairs], #0\n\t"
+      "beq.w 1f\n\t"
+      "0:\n\t"
+      "vldmia %[c]!, {s8-s9}\n\t"
+      "vldm %[w], {s10-s17}\n\t"
       "add %[w], %[step]\n\t"
-      "vmla.f32 s16, s8, s24\n\t"
-      "vmla.f32 s17, s9, s24\n\t"
-      "vmla.f32 s18, s10, s24\n\t"
-      "vmla.f32 s19, s11, s24\n\t"
-      "vmla.f32 s20, s12, s24\n\t"
-      "vmla.f32 s21, s13, s24\n\t"
-      "vmla.f32 s22, s14, s24\n\t"
-      "vmla.f32 s23, s15, s24\n\t"
-      "subs %[rows], #1\n\t"
+      "vldm %[w], {s0-s7}\n\t"
+      "add %[w], %[step]\n\t"
+      RTU_TWO("vmla.f32 ", "s2", "s1", ", s8")
+      RTU_TWO("vmla.f32 ", "s2", "s", ", s9")
+      "subs %[pairs], #1\n\t"
       "bne 0b\n\t"
-      "vstm %[dx], {s16-s23}"
-      : [rows] "+l"(rows), [w] "+r"(w), [c] "+r"(c)
-      : [step] "r"(step), [dx] "r"(dx), [zeros] "r"(kVfpZeros)
-      : "cc", "memory", "s8", "s9", "s10", "s11", "s12", "s13", "s14", "s15", "s16", "s17", "s18", "s19", "s20", "s21",
-        "s22", "s23", "s24");
+      "1:\n\t"
+      "cbz %[odd], 2f\n\t"
+      "vldm %[c], {s8}\n\t"
+      "vldm %[w], {s10-s17}\n\t"
+      RTU_TWO("vmla.f32 ", "s2", "s1", ", s8")
+      "2:\n\t"
+      "vstm %[dx], {s20-s27}"
+      : [pairs] "+l"(pairs), [w] "+r"(w), [c] "+r"(c)
+      : [step] "r"(step), [dx] "r"(dx), [odd] "l"(rows & 1), [zeros] "r"(kVfpZeros)
+      : "cc", "memory", "s8", "s9", RTU_BLOCKS);
 }
 
 // The same of two cotangents at once.
 RTU_INLINE void vfp_backward(int32_t rows, uint32_t step, const float* w, const float* c, const float* c1, float* dx,
                              float* dx1) {
+  int32_t pairs = rows / 2;
   __asm__ volatile(
-      "vldm %[zeros], {s16-s23}\n\t"
-      "vldm %[zeros], {s24-s31}\n\t"
+      "vldm %[zeros], {s20-s27}\n\t"
+      "vldm %[zeros], {s0-s7}\n\t"
+      "cmp %[pairs], #0\n\t"
+      "beq.w 1f\n\t"
       "0:\n\t"
-      "vldm %[w], {s8-s15}\n\t"
-      "vldmia %[c]!, {s0}\n\t"
-      "vldmia %[c1]!, {s1}\n\t"
+      "vldmia %[c]!, {s8-s9}\n\t"
+      "vldmia %[c1]!, {s18-s19}\n\t"
+      "vldm %[w], {s10-s17}\n\t"
       "add %[w], %[step]\n\t"
-      "vmla.f32 s16, s8, s0\n\t"
-      "vmla.f32 s17, s9, s0\n\t"
-      "vmla.f32 s18, s10, s0\n\t"
-      "vmla.f32 s19, s11, s0\n\t"
-      "vmla.f32 s20, s12, s0\n\t"
-      "vmla.f32 s21, s13, s0\n\t"
-      "vmla.f32 s22, s14, s0\n\t"
-      "vmla.f32 s23, s15, s0\n\t"
-      "vmla.f32 s24, s8, s1\n\t"
-      "vmla.f32 s25, s9, s1\n\t"
-      "vmla.f32 s26, s10, s1\n\t"
-      "vmla.f32 s27, s11, s1\n\t"
-      "vmla.f32 s28, s12, s1\n\t"
-      "vmla.f32 s29, s13, s1\n\t"
-      "vmla.f32 s30, s14, s1\n\t"
-      "vmla.f32 s31, s15, s1\n\t"
-      "subs %[rows], #1\n\t"
+      RTU_TWO("vmla.f32 ", "s2", "s1", ", s8")
+      RTU_TWO("vmla.f32 ", "s", "s1", ", s18")
+      "vldm %[w], {s10-s17}\n\t"
+      "add %[w], %[step]\n\t"
+      RTU_TWO("vmla.f32 ", "s2", "s1", ", s9")
+      RTU_TWO("vmla.f32 ", "s", "s1", ", s19")
+      "subs %[pairs], #1\n\t"
       "bne 0b\n\t"
-      "vstm %[dx], {s16-s23}\n\t"
-      "vstm %[dx1], {s24-s31}"
-      : [rows] "+l"(rows), [w] "+r"(w), [c] "+r"(c), [c1] "+r"(c1)
-      : [step] "r"(step), [dx] "r"(dx), [dx1] "r"(dx1), [zeros] "r"(kVfpZeros)
-      : "cc", "memory", "s0", "s1", "s8", "s9", "s10", "s11", "s12", "s13", "s14", "s15", "s16", "s17", "s18", "s19",
-        "s20", "s21", "s22", "s23", "s24", "s25", "s26", "s27", "s28", "s29", "s30", "s31");
+      "1:\n\t"
+      "cbz %[odd], 2f\n\t"
+      "vldm %[c], {s8}\n\t"
+      "vldm %[c1], {s18}\n\t"
+      "vldm %[w], {s10-s17}\n\t"
+      RTU_TWO("vmla.f32 ", "s2", "s1", ", s8")
+      RTU_TWO("vmla.f32 ", "s", "s1", ", s18")
+      "2:\n\t"
+      "vstm %[dx], {s20-s27}\n\t"
+      "vstm %[dx1], {s0-s7}"
+      : [pairs] "+l"(pairs), [w] "+r"(w), [c] "+r"(c), [c1] "+r"(c1)
+      : [step] "r"(step), [dx] "r"(dx), [dx1] "r"(dx1), [odd] "l"(rows & 1), [zeros] "r"(kVfpZeros)
+      : "cc", "memory", "s8", "s9", "s18", "s19", RTU_BLOCKS);
 }
 
 // y <- y + a x.
 RTU_INLINE void vfp_add(int32_t n, float a, const float*& x, float*& y) {
   __asm__ volatile(
       "0:\n\t"
-      "vldm %[y], {s8-s15}\n\t"
-      "vldmia %[x]!, {s16-s23}\n\t"
-      "vmla.f32 s8, s16, %[a]\n\t"
-      "vmla.f32 s9, s17, %[a]\n\t"
-      "vmla.f32 s10, s18, %[a]\n\t"
-      "vmla.f32 s11, s19, %[a]\n\t"
-      "vmla.f32 s12, s20, %[a]\n\t"
-      "vmla.f32 s13, s21, %[a]\n\t"
-      "vmla.f32 s14, s22, %[a]\n\t"
-      "vmla.f32 s15, s23, %[a]\n\t"
-      "vstmia %[y]!, {s8-s15}\n\t"
+      "vldm %[y], {s10-s17}\n\t"
+      "vldmia %[x]!, {s20-s27}\n\t"
+      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a]")
+      "vstmia %[y]!, {s10-s17}\n\t"
       "subs %[n], #1\n\t"
       "bne 0b"
       : [n] "+l"(n), [x] "+r"(x), [y] "+r"(y)
       : [a] "t"(a)
-      : "cc", "memory", "s8", "s9", "s10", "s11", "s12", "s13", "s14", "s15", "s16", "s17", "s18", "s19", "s20", "s21",
-        "s22", "s23");
+      : "cc", "memory", RTU_BLOCKS);
 }
 
 // out <- x y, element by element.
 RTU_INLINE void vfp_multiply(int32_t n, const float*& x, const float*& y, float*& out) {
   __asm__ volatile(
       "0:\n\t"
-      "vldmia %[x]!, {s8-s15}\n\t"
-      "vldmia %[y]!, {s16-s23}\n\t"
-      "vmul.f32 s8, s8, s16\n\t"
-      "vmul.f32 s9, s9, s17\n\t"
-      "vmul.f32 s10, s10, s18\n\t"
-      "vmul.f32 s11, s11, s19\n\t"
-      "vmul.f32 s12, s12, s20\n\t"
-      "vmul.f32 s13, s13, s21\n\t"
-      "vmul.f32 s14, s14, s22\n\t"
-      "vmul.f32 s15, s15, s23\n\t"
-      "vstmia %[out]!, {s8-s15}\n\t"
+      "vldmia %[x]!, {s10-s17}\n\t"
+      "vldmia %[y]!, {s20-s27}\n\t" RTU_TWO("vmul.f32 ", "s2", "s1", "")  // s20 s20 s10
+      "vstmia %[out]!, {s20-s27}\n\t"
       "subs %[n], #1\n\t"
       "bne 0b"
       : [n] "+l"(n), [x] "+r"(x), [y] "+r"(y), [out] "+r"(out)
       :
-      : "cc", "memory", "s8", "s9", "s10", "s11", "s12", "s13", "s14", "s15", "s16", "s17", "s18", "s19", "s20", "s21",
-        "s22", "s23");
+      : "cc", "memory", RTU_BLOCKS);
 }
 
 inline void vfp_add_all(int32_t n, float a, const float* x, float* y) {
@@ -279,18 +304,14 @@ struct VfpDense {
     const int32_t blocks = blocks_of(stride), rest = stride - blocks * kVfpBlock;
     const float *z0 = z[0], *z1 = z[E - 1];
     const float a0 = a[0], a1 = a[E - 1];
-    if (rest == 0) {
-      const float* const end = y + rows;
-      do {
-        const float* input = x;
-        if constexpr (E == 1)
-          *y++ = vfp_forward(blocks, w, z0, a0, input);
-        else
-          *y++ = vfp_forward(blocks, w, z0, z1, a0, a1, input);
-      } while (y != end);
-      return;
+    int32_t i = 0;
+    for (; i + 2 <= rows && rest == 0; i += 2) {
+      if constexpr (E == 1)
+        vfp_forward_pair(blocks, w, z0, a0, x, y + i);
+      else
+        vfp_forward_pair(blocks, w, z0, z1, a0, a1, x, y + i);
     }
-    for (int32_t i = 0; i < rows; ++i) {
+    for (; i < rows; ++i) {
       const float* input = x;
       float sum = 0.0f;
       if (blocks > 0) {
@@ -311,15 +332,9 @@ struct VfpDense {
   static float learn(int32_t rows, int32_t stride, float decay, const float* c, const float* x, float* z) {
     const int32_t blocks = blocks_of(stride), rest = stride - blocks * kVfpBlock;
     float norm = 0.0f;
-    if (rest == 0) {
-      const float* const end = c + rows;
-      do {
-        const float* input = x;
-        norm += vfp_learn(blocks, decay, *c++, input, z);
-      } while (c != end);
-      return norm;
-    }
-    for (int32_t i = 0; i < rows; ++i) {
+    int32_t i = 0;
+    for (; i + 2 <= rows && rest == 0; i += 2) norm = vfp_learn_pair(blocks, decay, c + i, x, z, norm);
+    for (; i < rows; ++i) {
       const float* input = x;
       float sum = blocks > 0 ? vfp_learn(blocks, decay, c[i], input, z) : 0.0f;
       for (int32_t j = 0; j < rest; ++j) {

@@ -28,7 +28,8 @@ enum Counter : int {
   kDeviatedLast = 7,
   kCounters = 8
 };
-enum Scalar : int { kValue = 0, kReturn = 1, kHalvings = 2, kSquare = 3, kScalars = 4 };
+// Predictors have kSquare; stream learners have kReturnLow in its place, which is 0 in double.
+enum Scalar : int { kValue = 0, kReturn = 1, kHalvings = 2, kSquare = 3, kReturnLow = 3, kScalars = 4 };
 
 template <class T>
 bool all_finite(const T* x, int32_t n) {

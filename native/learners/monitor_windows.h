@@ -65,7 +65,9 @@ inline void find(LearnerWindows& w, uint32_t found, uint64_t step) {
 inline uint32_t shown_by(const LearnerWindows& w, const PolicyConfig& policy) {
   uint32_t found = 0;
   if (policy.discrete)
-    found |= w.last.entropy < kEntropyLeast * core::logarithm(policy.actions) ? kFindingExplorationLost : 0u;
+    found |= w.last.entropy < kEntropyLeast * core::logarithm(static_cast<double>(policy.actions))
+                 ? kFindingExplorationLost
+                 : 0u;
   else
     found |= w.last.sigma < kSigmaLeast  ? kFindingExplorationLost
              : w.last.sigma > kSigmaMost ? kFindingExplorationLarge

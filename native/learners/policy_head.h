@@ -1,11 +1,11 @@
 // Interpretation of an actor's head outputs: a normal distribution per action (mu, s with sigma = softplus(s) + floor),
-// or a softmax. Scalars in double; log-probabilities are those of the unclipped sample (math.md, 4).
+// or a softmax, in the learner's type; log-probabilities are those of the unclipped sample (math.md, 4).
 #pragma once
 
 #include <stdint.h>
 
-#include "native/core/math.h"
 #include "native/core/rng.h"
+#include "native/core/single.h"
 
 namespace rtu::learners {
 
@@ -29,43 +29,41 @@ struct PolicyConfig {
 // sigma and dsigma / ds of one actuator, kept from the draw of an action for its gradient. sigma 0: nothing is kept.
 template <class T>
 struct KeptSigma {
-  T s;
-  double sigma, slope;
+  T s, sigma, slope;
 };
 
 template <class T>
-core::Softplus sigma_and_slope(const PolicyConfig& config, T s, KeptSigma<T>* kept) {
+core::Softplus<T> sigma_and_slope(const PolicyConfig& config, T s, KeptSigma<T>* kept) {
   if (kept != nullptr && kept->sigma > 0 && kept->s == s) return {kept->sigma, kept->slope};
-  core::Softplus found = core::softplus_and_slope(static_cast<double>(s));
-  found.value += config.sigma_floor;
+  core::Softplus<T> found = core::softplus_and_slope(s);
+  found.value += static_cast<T>(config.sigma_floor);
   if (kept != nullptr) *kept = {s, found.value, found.slope};
   return found;
 }
 
 template <class T>
-double sigma_of(const PolicyConfig& config, T s) {
+T sigma_of(const PolicyConfig& config, T s) {
   return sigma_and_slope<T>(config, s, nullptr).value;
 }
 
 template <class T>
-void softmax(const PolicyConfig& config, const T* logits, double* p) {
-  double top = static_cast<double>(logits[0]), sum = 0;
-  for (int32_t i = 1; i < config.actions; ++i)
-    top = static_cast<double>(logits[i]) > top ? static_cast<double>(logits[i]) : top;
-  for (int32_t i = 0; i < config.actions; ++i) sum += p[i] = core::exponential(static_cast<double>(logits[i]) - top);
+void softmax(const PolicyConfig& config, const T* logits, T* p) {
+  T top = logits[0], sum = T(0);
+  for (int32_t i = 1; i < config.actions; ++i) top = logits[i] > top ? logits[i] : top;
+  for (int32_t i = 0; i < config.actions; ++i) sum += p[i] = core::exponential(logits[i] - top);
   for (int32_t i = 0; i < config.actions; ++i) p[i] /= sum;
 }
 
 // Share of sigma that a step's own noise has: the rest is rho times the noise of the step before
 // (math_learners.md, 4, Correlated exploration). shift null: all of it.
 template <class T>
-double fresh_share(const PolicyConfig& config, const T* shift) {
-  return shift == nullptr ? 1.0 : core::square_root(1.0 - config.correlation * config.correlation);
+T fresh_share(const PolicyConfig& config, const T* shift) {
+  return static_cast<T>(shift == nullptr ? 1.0 : core::square_root(1.0 - config.correlation * config.correlation));
 }
 
 template <class T>
-double mean_of(const T* y, const T* shift, int32_t k) {
-  return static_cast<double>(y[k]) + (shift == nullptr ? 0.0 : static_cast<double>(shift[k]));
+T mean_of(const T* y, const T* shift, int32_t k) {
+  return y[k] + (shift == nullptr ? T(0) : shift[k]);
 }
 
 // Draws an action: sample (width) is unclipped; the gradient is that of the sample. shift (width): rho times the noise
@@ -74,16 +72,16 @@ template <class T>
 void sample(const PolicyConfig& config, const T* y, core::Rng rng, T* action, const T* shift = nullptr,
             KeptSigma<T>* kept = nullptr) {
   if (!config.discrete) {
-    const double fresh = fresh_share(config, shift);
+    const T fresh = fresh_share(config, shift);
     for (int32_t k = 0; k < config.actions; ++k) {
-      const double sigma = sigma_and_slope(config, y[config.actions + k], kept == nullptr ? nullptr : kept + k).value;
-      action[k] = static_cast<T>(mean_of(y, shift, k) + fresh * sigma * core::normal(rng));
+      const T sigma = sigma_and_slope(config, y[config.actions + k], kept == nullptr ? nullptr : kept + k).value;
+      action[k] = mean_of(y, shift, k) + fresh * sigma * core::normal<T>(rng);
     }
     return;
   }
-  double p[kMaxActions];
+  T p[kMaxActions];
   softmax(config, y, p);
-  double u = core::uniform(rng);
+  T u = static_cast<T>(core::uniform(rng));
   int32_t choice = 0;
   while (choice < config.actions - 1 && u >= p[choice]) u -= p[choice++];
   action[0] = static_cast<T>(choice);
@@ -112,14 +110,15 @@ template <class T>
 Spread spread(const PolicyConfig& config, const T* y) {
   double H = 0, sum = 0;
   if (config.discrete) {
-    double p[kMaxActions];
+    T p[kMaxActions];
     softmax(config, y, p);
-    for (int32_t i = 0; i < config.actions; ++i) H -= p[i] > 0 ? p[i] * core::logarithm(p[i]) : 0.0;
+    for (int32_t i = 0; i < config.actions; ++i)
+      H -= p[i] > T(0) ? static_cast<double>(p[i] * core::logarithm(p[i])) : 0.0;
     return {0.0, H};
   }
   constexpr double kHalfLogTwoPiE = 1.4189385332046727;
   for (int32_t k = 0; k < config.actions; ++k) {
-    const double sigma = sigma_of(config, y[config.actions + k]);
+    const double sigma = static_cast<double>(sigma_of(config, y[config.actions + k]));
     sum += sigma;
     H += kHalfLogTwoPiE + core::logarithm(sigma);
   }
@@ -131,25 +130,24 @@ template <class T>
 void policy_cotangents(const PolicyConfig& config, const T* y, const T* action, const T* shift, KeptSigma<T>* kept,
                        T* log_pi, T* entropy) {
   if (!config.discrete) {
-    const double fresh = fresh_share(config, shift);
+    const T fresh = fresh_share(config, shift);
     for (int32_t k = 0; k < config.actions; ++k) {
-      const core::Softplus of = sigma_and_slope(config, y[config.actions + k], kept == nullptr ? nullptr : kept + k);
-      const double sigma = of.value, slope = of.slope,
-                   z = (static_cast<double>(action[k]) - mean_of(y, shift, k)) / (fresh * sigma);
-      log_pi[k] = static_cast<T>(z / (fresh * sigma));
-      log_pi[config.actions + k] = static_cast<T>((z * z - 1.0) / sigma * slope);
+      const core::Softplus<T> of = sigma_and_slope(config, y[config.actions + k], kept == nullptr ? nullptr : kept + k);
+      const T sigma = of.value, slope = of.slope, z = (action[k] - mean_of(y, shift, k)) / (fresh * sigma);
+      log_pi[k] = z / (fresh * sigma);
+      log_pi[config.actions + k] = (z * z - T(1)) / sigma * slope;
       entropy[k] = T(0);
-      entropy[config.actions + k] = static_cast<T>(slope / sigma);
+      entropy[config.actions + k] = slope / sigma;
     }
     return;
   }
-  double p[kMaxActions], H = 0;
+  T p[kMaxActions], H = T(0);
   softmax(config, y, p);
-  for (int32_t i = 0; i < config.actions; ++i) H -= p[i] > 0 ? p[i] * core::logarithm(p[i]) : 0.0;
+  for (int32_t i = 0; i < config.actions; ++i) H -= p[i] > T(0) ? p[i] * core::logarithm(p[i]) : T(0);
   const int32_t choice = static_cast<int32_t>(action[0]);
   for (int32_t i = 0; i < config.actions; ++i) {
-    log_pi[i] = static_cast<T>((i == choice ? 1.0 : 0.0) - p[i]);
-    entropy[i] = static_cast<T>(p[i] > 0 ? -p[i] * (core::logarithm(p[i]) + H) : 0.0);
+    log_pi[i] = (i == choice ? T(1) : T(0)) - p[i];
+    entropy[i] = p[i] > T(0) ? -p[i] * (core::logarithm(p[i]) + H) : T(0);
   }
 }
 

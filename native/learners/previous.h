@@ -30,10 +30,10 @@ void keep_action(const PolicyConfig& policy, const T* action, T* previous) {
 // Before a prediction: the reward of the transition into its observation (not finite: lost, then 0), and the action
 // that was applied (null: the one handed out). Ignored before the first prediction of an episode.
 template <class T>
-void keep_transition(const PolicyConfig& policy, double reward, const T* applied, T* previous) {
+void keep_transition(const PolicyConfig& policy, T reward, const T* applied, T* previous) {
   const int32_t width = policy.width();
   if (previous[width + 1] == T(0)) return;
-  previous[width] = core::is_finite(reward) ? static_cast<T>(reward) : T(0);
+  previous[width] = core::is_finite(reward) ? reward : T(0);
   if (applied == nullptr) return;
   const T low = policy.discrete ? T(0) : T(-1), high = policy.discrete ? static_cast<T>(policy.actions - 1) : T(1);
   for (int32_t k = 0; k < width; ++k) previous[k] = !(applied[k] >= low) ? low : applied[k] > high ? high : applied[k];

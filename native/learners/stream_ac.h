@@ -38,13 +38,14 @@ constexpr int kMaxHalvings = 30;
 
 template <class T>
 struct StreamAc {
+  using Real = T;  // of arguments that do not choose the learner's type
   StreamAcConfig config;
   Network<T> net[2];  // shared body: net[0] with both heads; separate: critic, actor; correcting: q, h
   int32_t nets;
   Normalizer<T> observation, reward;
   core::Rng rng;
   uint64_t* counters;              // (kCounters)
-  double* scalars;                 // (kScalars): v(s) when s was seen, running return
+  T* scalars;                      // (kScalars): v(s) when s was seen, running return
   T* action;                       // (width) the unclipped sample, which the gradient refers to
   T* before;                       // (width) the sample of the previous step, which the next update() evaluates
   T* previous;                     // (width + 2) previous.h; null unless it is an input
@@ -96,7 +97,7 @@ constexpr StreamAc<T> make_stream_ac(Builder& arena, const StreamAcConfig& confi
   agent.reward = make_normalizer<T>(arena, 1, Name("reward"), 0, false);
   agent.rng.words = arena.vector<uint64_t>(Name("rng"), 2);
   agent.counters = arena.vector<uint64_t>(Name("counters"), kCounters);
-  agent.scalars = arena.vector<double>(Name("scalars"), kScalars);
+  agent.scalars = arena.vector<T>(Name("scalars"), kScalars, true, core::OldForm::kDouble);
   const uint32_t width = static_cast<uint32_t>(config.policy.width());
   agent.action = arena.vector<T>(Name("action"), width);
   agent.before = arena.vector<T>(Name("before").dot("action"), width);
@@ -148,7 +149,7 @@ void begin(const StreamAc<T>& agent) {
   agent.counters[kFirst] = 1;
   agent.counters[kTracesStale] = 0;
   agent.counters[kDeviated] = agent.counters[kDeviatedBefore] = agent.counters[kDeviatedLast] = 0;
-  agent.scalars[kReturn] = 0;
+  agent.scalars[kReturn] = agent.scalars[kReturnLow] = T(0);
   clear_correction(agent);
   if (agent.previous != nullptr) clear_previous(agent.config.policy, agent.previous);
   ++agent.counters[kEpisodes];
@@ -270,10 +271,10 @@ void recompute_last(const StreamAc<T>& agent) {
 
 // The learner monitor's reduction of the step size: 1, or a power of 1/2.
 template <class T>
-double step_factor(const StreamAc<T>& agent) {
-  const double halvings = agent.scalars[kHalvings];
-  if (!(halvings > 0)) return 1.0;
-  return core::power_of_two(halvings < kMaxHalvings ? -static_cast<int>(halvings) : -kMaxHalvings);
+T step_factor(const StreamAc<T>& agent) {
+  const T halvings = agent.scalars[kHalvings];
+  if (!(halvings > T(0))) return T(1);
+  return static_cast<T>(core::power_of_two(halvings < kMaxHalvings ? -static_cast<int>(halvings) : -kMaxHalvings));
 }
 
 // After predict() without exploring: an action drawn from the policy, in place of its mode.
@@ -290,21 +291,21 @@ void draw_instead(const StreamAc<T>& agent, T* action) {
 
 // The actor's share of its step size while the critic and the running statistics are still far from theirs.
 template <class T>
-double warmup_share(const StreamAc<T>& agent) {
+T warmup_share(const StreamAc<T>& agent) {
   const uint64_t step = agent.counters[kSteps] + 1, all = agent.config.actor_warmup;
-  return step < all ? static_cast<double>(step) / static_cast<double>(all) : 1.0;
+  return step < all ? static_cast<T>(step) / static_cast<T>(all) : T(1);
 }
 
 // Cotangents and decays of the transition that delta belongs to; ours: the learner's action was carried out.
 template <class T>
-void credit_action(const StreamAc<T>& agent, double delta, bool ours) {
+void credit_action(const StreamAc<T>& agent, T delta, bool ours) {
   for (int i = 0; i < agent.nets && agent.config.values.on(); ++i)
     set_decays(agent.network(i), agent.config.values, agent.config.critic, agent.counters, ours);
   if (agent.config.values.on()) return;
   const int32_t kind = agent.actor_kind();
-  const double sign = delta > 0 ? 1.0 : delta < 0 ? -1.0 : 0.0;
+  const T sign = delta > T(0) ? T(1) : delta < T(0) ? T(-1) : T(0);
   if (ours)
-    mix_cotangents(agent.actor(), agent.actor_head(), kind, kind + 1, static_cast<T>(sign * agent.config.entropy));
+    mix_cotangents(agent.actor(), agent.actor_head(), kind, kind + 1, sign * static_cast<T>(agent.config.entropy));
   else
     clear_cotangents(agent.actor(), agent.actor_head(), kind);
 }
@@ -315,32 +316,35 @@ void credit_action(const StreamAc<T>& agent, double delta, bool ours) {
 // everything except the weights is updated. A non-finite reward means that it was lost (update false only): delta is 0
 // and the reward's statistics do not change.
 template <class T>
-Status update(const StreamAc<T>& agent, double reward, bool terminated, bool truncated, const T* applied,
-              bool move_weights = true) {
+Status update(const StreamAc<T>& agent, typename StreamAc<T>::Real reward, bool terminated, bool truncated,
+              const T* applied, bool move_weights = true) {
   if (agent.phase() != Phase::kPredicted) return Status::kOrder;
   const bool first = agent.counters[kFirst] != 0, known = core::is_finite(reward);
   if (!first && move_weights && !known) return Status::kNonFinite;
   if (applied != nullptr && !all_finite(applied, agent.config.policy.width())) return Status::kNonFinite;
 
-  const double value = value_of(agent, agent.action), next = next_value(agent);
+  const T value = value_of(agent, agent.action), next = next_value(agent);
   const bool values = agent.config.values.on();
   const T best = values ? static_cast<T>(greedy(agent.config.policy, agent.outputs())) : T(0);
-  double delta = 0;
+  T delta = T(0);
   bool ours = true;
   T norm[2][kMaxSets] = {};
   if (!first) {
     if (agent.config.recompute) recompute_last(agent);
     ours = applied == nullptr || !overridden(agent, applied);
-    if (known)
-      delta = scaled_reward(agent, reward) + (terminated ? 0.0 : agent.config.gamma * next) - agent.scalars[kValue];
+    if (known) {
+      const T scaled = scaled_reward(agent, reward), last = agent.scalars[kValue];
+      delta = terminated ? scaled - last : td_error(discount<T>(agent.config.gamma), scaled, next, last);
+    }
     credit_action(agent, delta, ours);
   }
   const bool done = terminated || truncated, corrects = agent.config.values.corrects(),
              moves = !first && move_weights && (ours || !values);
-  if (corrects) update_corrected(agent, best, first, ours, moves, terminated, step_factor(agent), norm);
+  if (corrects)
+    update_corrected(agent, best, first, ours, moves, terminated, static_cast<double>(step_factor(agent)), norm);
   for (int i = 0; i < agent.nets && !corrects; ++i) {
     update(agent.net[i], false, norm[i]);
-    if (!first) condition(agent.net[i], static_cast<T>(delta), norm[i]);
+    if (!first) condition(agent.net[i], delta, norm[i]);
   }
 
   if (!done && agent.config.recompute) {
@@ -352,14 +356,13 @@ Status update(const StreamAc<T>& agent, double reward, bool terminated, bool tru
     keep_cotangents(agent, agent.action, agent.shift, features, s1, s2);
   }
   if (moves) {
-    const T error = static_cast<T>(delta), factor = static_cast<T>(step_factor(agent)),
-            warm = factor * static_cast<T>(warmup_share(agent));
-    agent.info->step_size_critic = static_cast<float>(apply_update(agent.critic(), 0, error, norm[0][0], factor));
+    const T factor = step_factor(agent), warm = factor * warmup_share(agent);
+    agent.info->step_size_critic = static_cast<float>(apply_update(agent.critic(), 0, delta, norm[0][0], factor));
     agent.info->step_size_actor = ours && !values
-                                      ? static_cast<float>(apply_update(agent.actor(), agent.actor_head(), error,
+                                      ? static_cast<float>(apply_update(agent.actor(), agent.actor_head(), delta,
                                                                         norm[agent.nets - 1][agent.actor_head()], warm))
                                       : 0.0f;
-    if (corrects) (void)apply_update(agent.net[1], 0, error, norm[1][0], factor);
+    if (corrects) (void)apply_update(agent.net[1], 0, delta, norm[1][0], factor);
     ++agent.counters[kSteps];
   }
   agent.info->value = static_cast<float>(value);
@@ -369,8 +372,8 @@ Status update(const StreamAc<T>& agent, double reward, bool terminated, bool tru
   agent.scalars[kValue] = value;
   if (agent.windows != nullptr)
     watch(
-        *agent.windows, agent.config.policy, agent.action, [&] { return spread(agent); }, known && !first, delta,
-        agent.info->norm, agent.counters[kSteps]);
+        *agent.windows, agent.config.policy, agent.action, [&] { return spread(agent); }, known && !first,
+        static_cast<double>(delta), agent.info->norm, agent.counters[kSteps]);
   agent.counters[kFirst] = 0;
   agent.counters[kPhase] = static_cast<uint64_t>(done ? Phase::kEnded : Phase::kReady);
   return Status::kOk;

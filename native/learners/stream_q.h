@@ -54,8 +54,8 @@ bool deviates(const PolicyConfig& policy, const T* q, const T* action) {
 
 // What follows an observation: max q(s', .), or q(s', a') with the action that was drawn for it.
 template <class T>
-double next_value(const ValueConfig& config, const PolicyConfig& policy, const T* q, const T* action) {
-  return static_cast<double>(q[config.rule == ValueRule::kSarsa ? static_cast<int32_t>(action[0]) : greedy(policy, q)]);
+T next_value(const ValueConfig& config, const PolicyConfig& policy, const T* q, const T* action) {
+  return q[config.rule == ValueRule::kSarsa ? static_cast<int32_t>(action[0]) : greedy(policy, q)];
 }
 
 template <class T>
@@ -114,13 +114,13 @@ Spread spread(const StreamAc<T>& agent) {
 
 // v(s) of the newest observation, or q(s, action).
 template <class T>
-double value_of(const StreamAc<T>& agent, const T* action) {
-  return static_cast<double>(agent.critic().head[0].y[agent.config.values.on() ? static_cast<int32_t>(action[0]) : 0]);
+T value_of(const StreamAc<T>& agent, const T* action) {
+  return agent.critic().head[0].y[agent.config.values.on() ? static_cast<int32_t>(action[0]) : 0];
 }
 
 // What delta bootstraps from: v(s'), or stream_q.h.
 template <class T>
-double next_value(const StreamAc<T>& agent) {
+T next_value(const StreamAc<T>& agent) {
   if (!agent.config.values.on()) return value_of(agent, agent.action);
   return next_value(agent.config.values, agent.config.policy, agent.outputs(), agent.action);
 }

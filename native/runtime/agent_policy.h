@@ -42,8 +42,8 @@ struct AgentPolicy {
     policy.sections = sections;
     policy.healthy = [](void* self) noexcept { return learners::healthy(of(self).agent); };
     policy.halvings = [](void* self, int set) noexcept {
-      double& halvings = of(self).agent.scalars[learners::kHalvings];
-      if (set >= 0) halvings = static_cast<double>(set);
+      T& halvings = of(self).agent.scalars[learners::kHalvings];
+      if (set >= 0) halvings = static_cast<T>(set);
       return static_cast<int>(halvings);
     };
     return policy;
@@ -61,7 +61,7 @@ struct AgentPolicy {
     T action[learners::kMaxActions];
     for (int i = 0; applied != nullptr && i < of(self).agent.config.policy.width(); ++i)
       action[i] = static_cast<T>(applied[i]);
-    (void)learners::set_previous(of(self).agent, static_cast<double>(reward), applied == nullptr ? nullptr : action);
+    (void)learners::set_previous(of(self).agent, static_cast<T>(reward), applied == nullptr ? nullptr : action);
   }
 
   static int predict(void* self, const float* observation, int explore, float* action) noexcept {
@@ -88,7 +88,7 @@ struct AgentPolicy {
     for (int i = 0; applied != nullptr && i < agent.config.policy.width(); ++i) action[i] = static_cast<T>(applied[i]);
     const bool critic = applied != nullptr && learners::overridden(agent, action);
     const auto status =
-        static_cast<int>(learners::update(agent, static_cast<double>(reward), terminated != 0, truncated != 0,
+        static_cast<int>(learners::update(agent, static_cast<T>(reward), terminated != 0, truncated != 0,
                                           applied == nullptr ? nullptr : action, move_weights != 0));
     return status == 0 && critic ? kPolicyCritic : status;
   }

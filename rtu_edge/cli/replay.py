@@ -194,7 +194,7 @@ def _near(screen: Console, found: Log, result: Replayed, tolerance: float) -> st
     from rtu_edge.run import replay
 
     if not replay.to_the_bit(found):
-        reason = "recorded before checkpoint format 4, whose normalisers round otherwise"
+        reason = f"recorded by a version ({escape(found.head.version)}) whose normalisers or scalars round otherwise"
     else:
         reason = (
             f"recorded with {escape(found.head.isa)}, which this host has not or RTU_EDGE_ISA overrules; "

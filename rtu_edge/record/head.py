@@ -68,6 +68,7 @@ class Head(msgspec.Struct, kw_only=True, frozen=True):
     configuration: str  # canonical TOML
     configuration_hash: str
     learner: dict[str, Any]  # its configuration; its initial state is the attachment
+    checkpoint_format: int = 4  # of the version that wrote the log; 4 also for 1 to 3, which had no such field
     start_hash: str
     period_s: float
     observations: list[Channel]

@@ -215,6 +215,7 @@ class Recording(Closing):
             configuration=canonical(self._settings),
             configuration_hash=config_hash(self._settings),
             learner=stored_config(self._agent.config),
+            checkpoint_format=_core.checkpoint_version,
             start_hash=self._agent.state_hash(),
             period_s=device.sheet.period_s,
             observations=list(device.sheet.observations),

@@ -27,6 +27,7 @@ Array = npt.NDArray[Any]
 Progress = Callable[[int], None]
 
 _BATCH = 8192
+_FLOAT_SCALARS = 5  # first checkpoint format in which a float32 learner has no double
 _NAMES_SOMETHING = (FallbackKind.CHECKPOINT, FallbackKind.C, FallbackKind.PYTHON)
 
 
@@ -92,10 +93,13 @@ class Replayed:
 def to_the_bit(log: Log) -> bool:
     """Whether this version computes and hashes the state like the one that wrote the log.
 
-    Before checkpoint format 4 the normalisers' statistics were doubles. The replay of a log from that time matches the
-    record only approximately, and its state hashes cannot be compared (docs/log.md).
+    Before checkpoint format 4 the normalisers' statistics were doubles, before format 5 the scalars of a float32
+    learner. The replay of a log from that time matches the record only approximately, and its state hashes cannot be
+    compared (docs/log.md).
     """
-    return "observation_bound" in log.head.learner
+    learner = log.head.learner
+    wide = learner.get("dtype") == "float64"
+    return "observation_bound" in learner and (wide or log.head.checkpoint_format >= _FLOAT_SCALARS)
 
 
 def start_of(log: Log, most: int | None = None) -> Any:

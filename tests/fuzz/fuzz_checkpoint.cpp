@@ -65,7 +65,7 @@ void step_on(Model& model) {
   for (int i = 0; i < 4; ++i) {
     const float x[] = {0.1f * static_cast<float>(i), -0.2f};
     (void)learners::predict(model.agent, x, true, 1.0f, &action);
-    (void)learners::update(model.agent, 1.0, i == 2, false, static_cast<const float*>(nullptr));
+    (void)learners::update(model.agent, 1.0f, i == 2, false, static_cast<const float*>(nullptr));
     if (i == 2) learners::begin(model.agent);
   }
 }

@@ -44,7 +44,7 @@ extern "C" void counted(const Stepped* stepped, int steps) {
       CHECK(!core::failed(learners::step(*stepped->td, x, 0.1, &value)));
     } else {
       CHECK(!core::failed(learners::predict(*stepped->q, x, true, 1.0f, &value)));
-      CHECK(!core::failed(learners::update(*stepped->q, 0.1, false, false, static_cast<const float*>(nullptr), true)));
+      CHECK(!core::failed(learners::update(*stepped->q, 0.1f, false, false, static_cast<const float*>(nullptr), true)));
     }
   }
 }

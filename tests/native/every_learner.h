@@ -150,7 +150,7 @@ Status step(const Models<T>& models, uint32_t i) {
     T action[learners::kMaxActions];
     Status status = learners::predict(agent, x, true, T(1), action);
     if (core::failed(status)) return status;
-    status = learners::update(agent, static_cast<double>(x[0]), ends && i % 200 == 99, ends && i % 200 != 99,
+    status = learners::update(agent, x[0], ends && i % 200 == 99, ends && i % 200 != 99,
                               i % 13 == 0 ? action : static_cast<const T*>(nullptr), i % 17 != 0);
     if (core::failed(status)) return status;
     if (ends) learners::begin(agent);

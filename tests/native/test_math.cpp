@@ -60,7 +60,7 @@ int main() {
   // the normal.
   double sum = 0, squares = 0, smallest = 1, largest = 0;
   for (int i = 0; i < 200000; ++i) {
-    const double x = normal(rng);
+    const double x = normal<double>(rng);
     sum += x;
     squares += x * x;
     const double u = uniform(rng);

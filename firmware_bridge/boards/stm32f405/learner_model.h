@@ -66,10 +66,11 @@ constexpr core::Pools counted() {
     return pools;
 }
 
+static_assert(counted().f64.used == 0, "no double is part of it");
+
 // All that the learner is, as the host reads and writes it.
 struct Memory {
     uint64_t u64[counted().u64.used];
-    double f64[counted().f64.used];
     float f32[counted().f32.used];
     int32_t i32[counted().i32.used];
 };
@@ -83,11 +84,9 @@ struct Scratch {
 constexpr core::Pools pools_of(Memory &memory) {
     core::Pools pools;
     pools.u64.data = memory.u64;
-    pools.f64.data = memory.f64;
     pools.f32.data = memory.f32;
     pools.i32.data = memory.i32;
-    pools.f64.offset = sizeof memory.u64;
-    pools.f32.offset = pools.f64.offset + sizeof memory.f64;
+    pools.f32.offset = sizeof memory.u64;
     pools.i32.offset = pools.f32.offset + sizeof memory.f32;
     return pools;
 }
@@ -144,7 +143,7 @@ void begin_episode(Learner &learner, const Agent &agent, Record record = {}) {
     float x[kObservations];
     observe(learner, x);
     (void)learners::predict(agent, x, true, 1.0f, &learner.action);
-    (void)learners::update(agent, 0.0, false, false, static_cast<const float *>(nullptr));
+    (void)learners::update(agent, 0.0f, false, false, static_cast<const float *>(nullptr));
     record(Experience{x, 0.0f, learner.action, TL_LEARNER_FIRST});
 }
 
@@ -169,7 +168,7 @@ bool control_step(Learner &learner, const Agent &agent, Record record = {}) {
     float x[kObservations];
     observe(learner, x);
     (void)learners::predict(agent, x, true, 1.0f, &learner.action);
-    (void)learners::update(agent, static_cast<double>(result.reward), result.terminated, result.truncated,
+    (void)learners::update(agent, result.reward, result.terminated, result.truncated,
                            static_cast<const float *>(nullptr));
     record(Experience{x, result.reward, learner.action,
                       (result.terminated ? static_cast<uint32_t>(TL_LEARNER_TERMINATED) : 0u) |

@@ -200,7 +200,7 @@ int32_t rtu_agent_begin(rtu_agent* agent) {
 }
 
 int32_t rtu_agent_previous(rtu_agent* agent, float reward, const float* applied) {
-  return code(learners::set_previous(agent->learner, static_cast<double>(reward), applied));
+  return code(learners::set_previous(agent->learner, reward, applied));
 }
 
 int32_t rtu_agent_predict(rtu_agent* agent, const float* observation, int32_t explore, float* action) {
@@ -208,7 +208,7 @@ int32_t rtu_agent_predict(rtu_agent* agent, const float* observation, int32_t ex
 }
 
 int32_t rtu_agent_update(rtu_agent* agent, float reward, int32_t terminated, int32_t truncated, const float* applied) {
-  return code(learners::update(agent->learner, static_cast<double>(reward), terminated != 0, truncated != 0, applied));
+  return code(learners::update(agent->learner, reward, terminated != 0, truncated != 0, applied));
 }
 
 uint32_t rtu_agent_findings(const rtu_agent* agent) { return agent->windows.now; }

@@ -130,7 +130,8 @@ class AgentOf final : public Agent {
       const Call call(*this);
       if (agent_.phase() != Phase::kPredicted)
         throw std::runtime_error("update() without predict(): a step is predict(), then update()");
-      check(learners::update(agent_, r, over, cut, action.empty() ? nullptr : action.data(), move_weights), "update");
+      const T* const applied_values = action.empty() ? nullptr : action.data();
+      check(learners::update(agent_, static_cast<T>(r), over, cut, applied_values, move_weights), "update");
     }
     reported.report();
   }
@@ -315,14 +316,14 @@ class AgentOf final : public Agent {
     Status status = precede(x, reward, applied);
     if (!core::failed(status)) status = learners::predict(agent_, x, true, T(1), action);
     if (core::failed(status)) return status;
-    return learners::update(agent_, reward, terminated, truncated, applied);
+    return learners::update(agent_, static_cast<T>(reward), terminated, truncated, applied);
   }
 
   // Before predict(): what preceded the observation x. Nothing changes where predict() refuses x.
   Status precede(const T* x, double reward, const T* applied) noexcept {
     if (agent_.previous == nullptr) return Status::kOk;
     if (!learners::all_finite(x, agent_.config.observation_size)) return Status::kNonFinite;
-    return learners::set_previous(agent_, reward, applied);
+    return learners::set_previous(agent_, static_cast<T>(reward), applied);
   }
 
   // (width) an applied action, or empty.

@@ -93,7 +93,7 @@ class Trial {
     row_ = (row_ + 1) % kRows;
     return stream_.data() + static_cast<size_t>(row_) * (stream_.size() / kRows);
   }
-  double signal() const { return static_cast<double>(stream_[static_cast<size_t>(row_)]); }
+  T signal() const { return stream_[static_cast<size_t>(row_)]; }
 
   void predict(const learners::StreamAc<T>& agent) {
     (void)learners::predict(agent, next(), true, T(1), outputs_.data());
@@ -117,7 +117,9 @@ class Trial {
     learners::store_gradients(td.net, learners::features_of(td.net), static_cast<const T*>(td.net.cell.s1),
                               static_cast<const T*>(td.net.cell.s2));
   }
-  void step(const learners::TdPredictor<T>& td) { (void)learners::step(td, next(), signal(), outputs_.data()); }
+  void step(const learners::TdPredictor<T>& td) {
+    (void)learners::step(td, next(), static_cast<double>(signal()), outputs_.data());
+  }
 
   // The same for a bank, whose heads learn in the rest of the step.
   void predict(const learners::TdBank<T>& bank) {

@@ -85,7 +85,7 @@ class Trainer {
   // Shows the learner the observation and the transition before it, if any; sets the command for the next step.
   Stopped choose(double reward, bool terminated, bool truncated) {
     const learners::PolicyConfig& policy = agent_.config.policy;
-    if (agent_.previous != nullptr) (void)learners::set_previous(agent_, reward, limited());
+    if (agent_.previous != nullptr) (void)learners::set_previous(agent_, static_cast<T>(reward), limited());
     if (core::failed(learners::predict(agent_, observation_.data(), mode_ == Mode::kLearn, T(1), action_)))
       return Stopped::kNonFinite;
     if (mode_ == Mode::kSample) learners::draw_instead(agent_, action_);
@@ -94,7 +94,8 @@ class Trainer {
       for (int k = 0; k < policy.width(); ++k)
         clipped += !policy.discrete && std::fabs(agent_.action[k]) > T(1) ? 1 : 0;
       plant_.clipped = static_cast<double>(clipped) / policy.width();
-      if (core::failed(learners::update(agent_, reward, terminated, truncated, applied()))) return Stopped::kNonFinite;
+      if (core::failed(learners::update(agent_, static_cast<T>(reward), terminated, truncated, applied())))
+        return Stopped::kNonFinite;
       if (!learners::healthy(agent_)) return Stopped::kDiverged;
     }
     command();

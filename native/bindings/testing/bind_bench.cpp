@@ -189,7 +189,7 @@ class BenchAgent {
       const auto before = all ? start : Clock::now();
       check(learners::predict(agent_, x, true, 1.0f, action), "predict");
       if (!all) predicting += ns_since(before);
-      check(learners::update<float>(agent_, static_cast<double>(x[0]), false, false, nullptr), "update");
+      check(learners::update<float>(agent_, x[0], false, false, nullptr), "update");
     }
     return all ? ns_since(start) : predicting;
   }

@@ -110,7 +110,7 @@ struct SupervisorMemory {
 };
 static_assert(sizeof(SupervisorMemory) == 584);
 
-constexpr uint32_t kSupervisorStateVersion = 2;  // 1: snapshots in the layout of checkpoints before 4
+constexpr uint32_t kSupervisorStateVersion = 3;  // 1, 2: snapshots in the layout of checkpoints before 4, before 5
 
 class Supervisor {
  public:

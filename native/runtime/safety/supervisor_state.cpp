@@ -33,7 +33,9 @@ void write_memories(unsigned char* out, const SupervisorMemory& supervisor,
 
 // Layout of the snapshots, given by the version of the checkpoint that contains the block.
 uint32_t layout_of(uint32_t block_version) noexcept {
-  return block_version == 1 ? core::kBesideVersion : core::kCheckpointVersion;
+  return block_version == 1   ? core::kLastWideVersion
+         : block_version == 2 ? core::kLastDoubleVersion
+                              : core::kCheckpointVersion;
 }
 
 bool sound(const SupervisorMemory& memory) noexcept {
