@@ -107,6 +107,7 @@ def by_hand(
         configuration=canonical(config),
         configuration_hash=config_hash(config),
         learner={},
+        checkpoint_format=_core.checkpoint_version,
         start_hash="",
         period_s=sheet.period_s,
         observations=list(sheet.observations),

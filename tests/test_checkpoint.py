@@ -100,7 +100,8 @@ def means_the_same(agent: Any, data: bytes, pending: bool = False) -> None:
             assert state[name].tolist() == was.tolist()
         else:
             np.testing.assert_allclose(state[name].astype(float) + state[f"{name}_low"], was, rtol=error, atol=0)
-    assert data[8] == 4 or state["observation.still"].tolist() == [1, 1], "both channels had moved from the second sample on"
+    if data[8] < 4:
+        assert state["observation.still"].tolist() == [1, 1], "both channels had moved from the second sample on"
 
 
 @pytest.mark.arm
@@ -262,7 +263,7 @@ def test_a_newer_version_is_refused_and_not_set_aside(tmp_path: Path) -> None:
     newer = newer[:8] + struct.pack("<I", 9) + newer[12:-4]
     slots.current.write_bytes(newer + struct.pack("<I", zlib.crc32(newer)))
     for look in (slots.newest, slots.set_aside):
-        with pytest.raises(CheckpointError, match="version 9; this build reads version 1 to 4"):
+        with pytest.raises(CheckpointError, match="version 9; this build reads version 1 to 5"):
             look()
 
 

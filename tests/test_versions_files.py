@@ -50,7 +50,7 @@ def head_in(log: Path) -> Any:
 
 
 def test_a_run_of_the_version_before_is_read_replayed_and_resumed(tmp_path: Path) -> None:
-    """To the bit, on hosts with its instruction set."""
+    """Its learner is in float32, whose scalars were doubles before checkpoint format 5: within 1e-3 of a range."""
     states = json.loads((VERSIONS / "run.json").read_text())
     shutil.copytree(VERSIONS / "run", tmp_path / "runs" / "own")
     command = (sys.executable, "-m", "rtu_edge.cli")
@@ -59,13 +59,13 @@ def test_a_run_of_the_version_before_is_read_replayed_and_resumed(tmp_path: Path
         "cwd": tmp_path, "env": {**os.environ, **({"RTU_EDGE_ISA": make_versions.ISA} if same else {})},
     }  # fmt: skip
     replayed = run(*command, "replay", "runs/own", "--verify", **where)
-    assert f"{make_versions.STEPS} steps" in replayed and ("equal to the bit" in replayed or not same)
+    assert f"{make_versions.STEPS} steps" in replayed and "whose normalisers or scalars round otherwise" in replayed
     assert "150 records" in run(*command, "blackbox", "runs/own", **where)
-    assert states["end"] in run(*command, "ckpt", "ls", "runs/own", **where)
+    listed = run(*command, "ckpt", "ls", "runs/own", **where)
+    assert rtu.load(VERSIONS / "run" / "checkpoint.rtu").state_hash() in listed and states["end"] not in listed
     run(*command, "run", "--resume", "runs/own", "--set", f"run.steps={make_versions.RESUMED}", **where)
     found = RunFolder(tmp_path / "runs" / "own-2").load_summary()
     assert found.stages["learning"].steps == make_versions.RESUMED - make_versions.STEPS
-    assert found.state_hash == states["resumed"] or not same
 
 
 def test_the_version_before_finds_all_its_facts_in_todays_files(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_service_of_the_version_before_stops_and_changes_nothing(
     with SimulatedDevice() as device:
         config = robot(tmp_path, device.port, "[limits.force]\nmin = -5.0\nmax = 5.0\nslew_per_s = 200.0\n")
         assert _run(["serve", str(config)]) == 2
-    assert "checkpoint.rtu: a checkpoint of version 9; this build reads version 1 to 4" in capfd.readouterr().err
+    assert "checkpoint.rtu: a checkpoint of version 9; this build reads version 1 to 5" in capfd.readouterr().err
     assert contents(folder) == was
     assert _run(["ckpt", "ls", str(folder)]) == 0
     assert "a checkpoint of version 9" in capfd.readouterr().out

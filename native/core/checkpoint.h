@@ -23,7 +23,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "checkpoints are copied
 
 // Version 2: the text may hold more than the learner's configuration (docs/checkpoint.md); the layout is unchanged.
 // Version 3: at least one extra byte after the learner's sections, which the learner's reader skips. Version 4: any
-// number of extra bytes, and the running statistics of old_layout.h. Version 5: its scalars. This build writes version 5.
+// number of extra bytes, and the running statistics of old_layout.h. Version 5, which this build writes: its scalars.
 constexpr uint32_t kCheckpointVersion = 5;
 constexpr uint32_t kBesideVersion = 3;
 constexpr uint32_t kOldestCheckpointVersion = 1;

@@ -1,4 +1,4 @@
-// Minimax series for float, of kernels and scalars. Internal linkage: kernel files include this and must not share code.
+// Minimax series for float, of kernels and scalars. Internal linkage: kernel files include this and share no code.
 #pragma once
 
 namespace rtu::core {

@@ -177,8 +177,8 @@ struct Lanes {
 #endif
     return x;
   }
-  // a b + c, c a constant that is used again, with a separate addition on a Cortex-M4: VMLA adds to its register, so the
-  // constant would be copied first, and takes a cycle more.
+  // a b + c, c a constant that is used again, with a separate addition on a Cortex-M4: VMLA adds to its register, so
+  // the constant would be copied first, and takes a cycle more.
   static RTU_INLINE F uncopied(F product) {
 #if defined(__arm__) && defined(__ARM_FP)
     if constexpr (V == 1 && sizeof(T) == 4) __asm__("" : "+t"(product));

@@ -19,11 +19,12 @@ constexpr float kVfpZeros[kVfpBlock] = {};
 #define RTU_ONE(op, r) \
   op r "0\n\t" op r "1\n\t" op r "2\n\t" op r "3\n\t" op r "4\n\t" op r "5\n\t" op r "6\n\t" op r "7\n\t"
 #define RTU_NTH(op, r, q, last, n) op r n ", " q n last "\n\t"
-#define RTU_TWO(op, r, q, last)                                                                                       \
-  RTU_NTH(op, r, q, last, "0")                                                                                        \
-  RTU_NTH(op, r, q, last, "1")                                                                                        \
-  RTU_NTH(op, r, q, last, "2") RTU_NTH(op, r, q, last, "3") RTU_NTH(op, r, q, last, "4") RTU_NTH(op, r, q, last, "5") \
-      RTU_NTH(op, r, q, last, "6") RTU_NTH(op, r, q, last, "7")
+#define RTU_TWO(op, r, q, last) \
+  RTU_NTH(op, r, q, last, "0")  \
+  RTU_NTH(op, r, q, last, "1")  \
+  RTU_NTH(op, r, q, last, "2")  \
+  RTU_NTH(op, r, q, last, "3")  \
+  RTU_NTH(op, r, q, last, "4") RTU_NTH(op, r, q, last, "5") RTU_NTH(op, r, q, last, "6") RTU_NTH(op, r, q, last, "7")
 #define RTU_BLOCKS                                                                                               \
   "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s10", "s11", "s12", "s13", "s14", "s15", "s16", "s17", "s20", \
       "s21", "s22", "s23", "s24", "s25", "s26", "s27"

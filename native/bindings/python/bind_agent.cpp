@@ -124,14 +124,13 @@ class AgentOf final : public Agent {
   void update(const py::object& reward, const py::object& terminated, const py::object& truncated,
               const py::object& applied, bool move_weights) override {
     const bool over = flag_of("terminated", terminated), cut = flag_of("truncated", truncated);
-    const double r = reward.is_none() && !move_weights ? kLost : signal_of("reward", reward);
+    const T r = static_cast<T>(reward.is_none() && !move_weights ? kLost : signal_of("reward", reward));
     const std::vector<T> action = applied_action(applied);
     {
       const Call call(*this);
       if (agent_.phase() != Phase::kPredicted)
         throw std::runtime_error("update() without predict(): a step is predict(), then update()");
-      const T* const applied_values = action.empty() ? nullptr : action.data();
-      check(learners::update(agent_, static_cast<T>(r), over, cut, applied_values, move_weights), "update");
+      check(learners::update(agent_, r, over, cut, action.empty() ? nullptr : action.data(), move_weights), "update");
     }
     reported.report();
   }
