@@ -40,7 +40,8 @@ typedef struct {
     uint64_t rng[2];
     uint32_t steps;     /* in which weights have moved */
     int running, first; /* an episode runs; its first observation has no transition */
-    double value, sum;  /* v of the observation before; running return */
+    float value;        /* v of the observation before */
+    float sum, sum_low; /* running return: the sum of both */
     float action[NAME_WIDTH], before[NAME_WIDTH], shift[NAME_WIDTH], shift_before[NAME_WIDTH], shift_next[NAME_WIDTH];
 } NAME_learner;
 """
@@ -81,17 +82,17 @@ static inline void NAME_observe(NAME_learner *l, const float *observation) {
 }
 
 /* The reward over the deviation of the running return. */
-static inline double NAME_scaled(NAME_learner *l, double reward) {
-    l->sum = NAME_GAMMA * l->sum + reward;
+static inline float NAME_scaled(NAME_learner *l, float reward) {
+    NAME_sum_up(&l->sum, &l->sum_low, NAME_held(reward, 0x1p46f) - (float)(1.0 - NAME_GAMMA) * l->sum);
     if (l->reward_count < 0x7fffffff) {
         l->reward_count++;
-        const float off = (NAME_held((float)l->sum, 0x1p46f) - l->reward[0]) - l->reward[1];
+        const float off = (NAME_held(l->sum, 0x1p46f) - l->reward[0]) - l->reward[1];
         const float share = off / (float)l->reward_count;
         NAME_sum_up(&l->reward[0], &l->reward[1], share);
         NAME_sum_up(&l->reward[2], &l->reward[3], off * (off - share));
     }
     const float n = (float)(l->reward_count - 1);
-    return reward / (double)sqrtf((l->reward_count > 1 ? l->reward[2] / n : 1.0f) + 1e-8f);
+    return reward / sqrtf((l->reward_count > 1 ? l->reward[2] / n : 1.0f) + 1e-8f);
 }
 """
 
@@ -102,23 +103,20 @@ ACTOR = """static inline uint32_t NAME_random(uint64_t *words) { /* PCG32 (O'Nei
     return (shifted >> turn) | (shifted << ((32u - turn) & 31u));
 }
 
-static inline double NAME_uniform(uint64_t *words) { return ((double)NAME_random(words) + 0.5) * 0x1p-32; }
-
-static inline double NAME_normal(uint64_t *words) {
-    const double u = NAME_uniform(words), v = NAME_uniform(words);
-    return sqrt(-2.0 * NAME_log64(u)) * NAME_cos64(6.283185307179586477 * v);
+static inline float NAME_normal(uint64_t *words) {
+    const uint32_t u = NAME_random(words), v = NAME_random(words);
+    return sqrtf(-2.0f * NAME_log_share(u)) * NAME_cos_share(v);
 }
 
-static inline double NAME_sigma(double s) {
-    const double e = NAME_exp64(s < 0.0 ? s : -s), u = 1.0 + e;
-    const double tail = u == 1.0 ? e : NAME_log64(u) * e / (u - 1.0);
-    return ((s > 0.0 ? s : 0.0) + tail) + NAME_SIGMA_FLOOR;
+static inline float NAME_sigma(float s) {
+    const float e = NAME_exponential(s < 0.0f ? s : -s), t = e / (1.0f + (1.0f + e)), w = t * t;
+    return ((s > 0.0f ? s : 0.0f) + 2.0f * (t + t * w * NAME_atanh_series(w))) + (float)NAME_SIGMA_FLOOR;
 }
 
-static inline void NAME_softmax(const float *y, double *p) {
-    double top = (double)y[0], sum = 0.0;
-    for (int i = 1; i < NAME_ACTIONS; i++) top = (double)y[i] > top ? (double)y[i] : top;
-    for (int i = 0; i < NAME_ACTIONS; i++) sum += p[i] = NAME_exp64((double)y[i] - top);
+static inline void NAME_softmax(const float *y, float *p) {
+    float top = y[0], sum = 0.0f;
+    for (int i = 1; i < NAME_ACTIONS; i++) top = y[i] > top ? y[i] : top;
+    for (int i = 0; i < NAME_ACTIONS; i++) sum += p[i] = NAME_exponential(y[i] - top);
     for (int i = 0; i < NAME_ACTIONS; i++) p[i] /= sum;
 }
 
@@ -128,17 +126,17 @@ static inline void NAME_draw(NAME_learner *l, const float *y) {
     memcpy(l->shift_before, l->shift, sizeof l->shift);
     memcpy(l->shift, l->shift_next, sizeof l->shift);
     if (NAME_DISCRETE) {
-        double p[NAME_ACTIONS];
+        float p[NAME_ACTIONS];
         NAME_softmax(y, p);
-        double u = NAME_uniform(l->rng);
+        float u = (float)(((double)NAME_random(l->rng) + 0.5) * 0x1p-32);
         int choice = 0;
         while (choice < NAME_ACTIONS - 1 && u >= p[choice]) u -= p[choice++];
         l->action[0] = (float)choice;
         return;
     }
     for (int k = 0; k < NAME_WIDTH; k++) {
-        const double mean = (double)y[k] + (NAME_CORRELATION > 0.0 ? (double)l->shift[k] : 0.0);
-        l->action[k] = (float)(mean + NAME_FRESH * NAME_sigma((double)y[NAME_WIDTH + k]) * NAME_normal(l->rng));
+        const float mean = y[k] + (NAME_CORRELATION > 0.0 ? l->shift[k] : 0.0f);
+        l->action[k] = mean + (float)NAME_FRESH * NAME_sigma(y[NAME_WIDTH + k]) * NAME_normal(l->rng);
         l->shift_next[k] = (float)NAME_CORRELATION * (l->action[k] - y[k]);
     }
 }
@@ -146,24 +144,24 @@ static inline void NAME_draw(NAME_learner *l, const float *y) {
 /* Cotangents of log pi(action) and of the entropy on the head's outputs. */
 static inline void NAME_policy_cotangents(const NAME_learner *l, const float *y, float *log_pi, float *entropy) {
     if (NAME_DISCRETE) {
-        double p[NAME_ACTIONS], h = 0.0;
+        float p[NAME_ACTIONS], h = 0.0f;
         NAME_softmax(y, p);
-        for (int i = 0; i < NAME_ACTIONS; i++) h -= p[i] > 0.0 ? p[i] * NAME_log64(p[i]) : 0.0;
+        for (int i = 0; i < NAME_ACTIONS; i++) h -= p[i] > 0.0f ? p[i] * NAME_logarithm(p[i]) : 0.0f;
         for (int i = 0; i < NAME_ACTIONS; i++) {
-            log_pi[i] = (float)((i == (int)l->action[0] ? 1.0 : 0.0) - p[i]);
-            entropy[i] = (float)(p[i] > 0.0 ? -p[i] * (NAME_log64(p[i]) + h) : 0.0);
+            log_pi[i] = (i == (int)l->action[0] ? 1.0f : 0.0f) - p[i];
+            entropy[i] = p[i] > 0.0f ? -p[i] * (NAME_logarithm(p[i]) + h) : 0.0f;
         }
         return;
     }
     for (int k = 0; k < NAME_WIDTH; k++) {
-        const double s = (double)y[NAME_WIDTH + k], sigma = NAME_sigma(s);
-        const double mean = (double)y[k] + (NAME_CORRELATION > 0.0 ? (double)l->shift[k] : 0.0);
-        const double z = ((double)l->action[k] - mean) / (NAME_FRESH * sigma);
-        const double slope = s >= 0.0 ? 1.0 / (1.0 + NAME_exp64(-s)) : NAME_exp64(s) / (1.0 + NAME_exp64(s));
-        log_pi[k] = (float)(z / (NAME_FRESH * sigma));
-        log_pi[NAME_WIDTH + k] = (float)((z * z - 1.0) / sigma * slope);
+        const float s = y[NAME_WIDTH + k], sigma = NAME_sigma(s), e = NAME_exponential(s < 0.0f ? s : -s);
+        const float mean = y[k] + (NAME_CORRELATION > 0.0 ? l->shift[k] : 0.0f);
+        const float z = (l->action[k] - mean) / ((float)NAME_FRESH * sigma);
+        const float slope = (s >= 0.0f ? 1.0f : e) / (1.0f + e);
+        log_pi[k] = z / ((float)NAME_FRESH * sigma);
+        log_pi[NAME_WIDTH + k] = (z * z - 1.0f) / sigma * slope;
         entropy[k] = 0.0f;
-        entropy[NAME_WIDTH + k] = (float)(slope / sigma);
+        entropy[NAME_WIDTH + k] = slope / sigma;
     }
 }
 
@@ -265,12 +263,12 @@ static inline float NAME_step_size(float alpha, float kappa, float delta, float 
 }
 
 /* Second half: learns from the transition into the newest observation, if there is one. */
-static inline void NAME_update(NAME_learner *l, double reward, int terminated, int truncated,
+static inline void NAME_update(NAME_learner *l, float reward, int terminated, int truncated,
                                const NAME_action *applied) {
     NAME_network *critic = &l->net[0], *actor = &l->net[NAME_NETS - 1];
     const int shared = NAME_NETS == 1, first = l->first;
-    const double value = (double)critic->part[NAME_LAYERS].y[0];
-    double delta = 0.0;
+    const float value = critic->part[NAME_LAYERS].y[0];
+    float delta = 0.0f;
     int ours = 1;
     if (!first) {
         NAME_action own[NAME_WIDTH];
@@ -279,10 +277,11 @@ static inline void NAME_update(NAME_learner *l, double reward, int terminated, i
             const float off = (float)applied[k] - (float)own[k];
             if (!(off < 1e-4f && off > -1e-4f)) ours = 0;
         }
-        delta = (NAME_SCALE_REWARD ? NAME_scaled(l, reward) : reward) + (terminated ? 0.0 : NAME_GAMMA * value) -
-                l->value;
-        const double sign = delta > 0.0 ? 1.0 : delta < 0.0 ? -1.0 : 0.0;
-        NAME_mix(actor, shared, shared, ours ? shared + 1 : -1, (float)(sign * NAME_ENTROPY));
+        const float scaled = NAME_SCALE_REWARD ? NAME_scaled(l, reward) : reward;
+        delta = terminated ? scaled - l->value
+                           : scaled + ((value - l->value) - (float)(1.0 - NAME_GAMMA) * value);
+        const float sign = delta > 0.0f ? 1.0f : delta < 0.0f ? -1.0f : 0.0f;
+        NAME_mix(actor, shared, shared, ours ? shared + 1 : -1, sign * (float)NAME_ENTROPY);
     }
     static const int roles[2][2] = {{0, 1}, {1, 1}};
     const int kinds[2] = {0, shared};
@@ -295,13 +294,13 @@ static inline void NAME_update(NAME_learner *l, double reward, int terminated, i
         for (int i = 0; i < NAME_NETS; i++) NAME_backward(&l->net[i], l->x);
     }
     if (!first) {
-        const float error = (float)delta, of_actor = shared ? norm[0][1] : norm[NAME_NETS - 1][0];
-        const double step = (double)l->steps + 1.0;
-        const float warm = step < NAME_WARMUP ? (float)(step / NAME_WARMUP) : 1.0f;
-        NAME_move_network(critic, 0, NAME_step_size(NAME_CRITIC_STEP, NAME_CRITIC_KAPPA, error, norm[0][0]) * error);
+        const float of_actor = shared ? norm[0][1] : norm[NAME_NETS - 1][0];
+        const uint32_t step = l->steps + 1u;
+        const float warm = (double)step < NAME_WARMUP ? (float)step / (float)NAME_WARMUP : 1.0f;
+        NAME_move_network(critic, 0, NAME_step_size(NAME_CRITIC_STEP, NAME_CRITIC_KAPPA, delta, norm[0][0]) * delta);
         if (ours)
             NAME_move_network(actor, shared,
-                              warm * NAME_step_size(NAME_ACTOR_STEP, NAME_ACTOR_KAPPA, error, of_actor) * error);
+                              warm * NAME_step_size(NAME_ACTOR_STEP, NAME_ACTOR_KAPPA, delta, of_actor) * delta);
         l->steps++;
     }
     l->value = value;
@@ -321,11 +320,11 @@ static inline int NAME_learn_reset(NAME_learner *l, const float *observation, NA
     if (!NAME_finite(observation)) return -1;
     for (int i = NAME_WEIGHTS; i < NAME_FLOATS; i++) l->memory[i] = 0.0f;
     memset(l->shift_next, 0, sizeof l->shift_next);
-    l->sum = 0.0;
+    l->sum = l->sum_low = 0.0f;
     l->first = 1;
     NAME_predict(l, observation);
     NAME_clipped(l->action, action);
-    NAME_update(l, 0.0, 0, 0, 0);
+    NAME_update(l, 0.0f, 0, 0, 0);
     return 0;
 }
 
@@ -334,13 +333,14 @@ static inline int NAME_learn_reset(NAME_learner *l, const float *observation, NA
  * number is not finite, -2 if no episode runs, both with nothing changed. */
 static inline int NAME_learn_step(NAME_learner *l, const float *observation, double reward, int terminated,
                                   int truncated, const NAME_action *applied, NAME_action *action) {
+    const float r = (float)reward;
     if (!l->running) return -2;
-    if (!NAME_finite(observation) || !(reward - reward == 0.0)) return -1;
+    if (!NAME_finite(observation) || !(r - r == 0.0f)) return -1;
     for (int k = 0; k < NAME_WIDTH && applied; k++)
         if (!(applied[k] - applied[k] == 0)) return -1;
     NAME_predict(l, observation);
     NAME_clipped(l->action, action);
-    NAME_update(l, reward, terminated, truncated, applied);
+    NAME_update(l, r, terminated, truncated, applied);
     return 0;
 }
 """

@@ -9,71 +9,59 @@ from __future__ import annotations
 
 __all__ = ["CELL", "FUNCTIONS", "NETWORK"]
 
-FUNCTIONS = """/* Elementary functions, to the bit those of the agent (native/core/math.h, kernels/transform.inl.h). */
-typedef union {
-    double value;
-    uint64_t bits;
-} NAME_double;
-
+FUNCTIONS = """/* Elementary functions, to the bit those of the agent: native/core/single.h, kernels/transform.inl.h. */
 typedef union {
     float value;
     uint32_t bits;
 } NAME_single;
 
-static inline double NAME_exp64(double x) {
-    static const double inverse[] = {1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0, 1.0 / 362880.0,
-                                     1.0 / 40320.0,     1.0 / 5040.0,     1.0 / 720.0,     1.0 / 120.0,
-                                     1.0 / 24.0,        1.0 / 6.0,        0.5};
-    if (!(x > -708.0)) return 0.0;
-    if (x > 709.0) x = 709.0;
-    const double shift = 6755399441055744.0, turns = (x * 1.4426950408889634074 + shift) - shift;
-    const double r = (x - turns * 6.93147180369123816490e-01) - turns * 1.90821492927058770002e-10;
-    double sum = 1.0 / 6227020800.0;
-    for (unsigned k = 0; k < sizeof inverse / sizeof inverse[0]; k++) sum = sum * r + inverse[k];
-    const double e = 1.0 + (r + r * r * sum);
-    const int n = (int)turns;
-    NAME_double power;
-    power.bits = (uint64_t)((n > 1022 ? n - 1 : n) + 1023) << 52;
-    return n > 1022 ? e * power.value * 2.0 : e * power.value;
+/* exp(x), x <= 88; below -80 that of -80. */
+static inline float NAME_exponential(float x) {
+    if (x < -80.0f) x = -80.0f;
+    const float shift = 12582912.0f, shifted = x * 1.44269504088896340736f + shift, n = shifted - shift;
+    const float r = (x - n * 0.693145751953125f) - n * 1.42860677e-6f, square = r * r;
+    const float rest = r * (0.16666667f + r * (0.041666456f + r * (0.008333274f + r * (0.0013935644f +
+                                                                                       r * 0.00019913568f))));
+    NAME_single power;
+    power.value = shifted;
+    power.bits = (power.bits + 127u) << 23;
+    return power.value * (1.0f + (r + square * (0.5f + rest)));
 }
 
-static inline double NAME_log64(double x) {
-    static const double inverse[] = {1.0 / 21, 1.0 / 19, 1.0 / 17, 1.0 / 15, 1.0 / 13,
-                                     1.0 / 11, 1.0 / 9,  1.0 / 7,  1.0 / 5,  1.0 / 3};
-    NAME_double m;
+static inline float NAME_atanh_series(float w) {
+    return 0.33333206f + w * (0.20010847f + w * (0.13999607f + w * 0.14012076f));
+}
+
+/* n ln2 + log(1 + f). */
+static inline float NAME_log_parts(float n, float f) {
+    const float s = f / (2.0f + f), w = s * s;
+    const float tail = s * (f - 2.0f * w * NAME_atanh_series(w));
+    return n * 0.693145751953125f + (f - (tail - n * 1.42860677e-6f));
+}
+
+static inline float NAME_logarithm(float x) {
+    NAME_single low, m;
+    low.value = 0.70710678f;
     m.value = x;
-    int n = (int)((m.bits >> 52) & 0x7ffu) - 1023;
-    m.bits = (m.bits & 0x000fffffffffffffu) | 0x3ff0000000000000u;
-    if (m.value > 1.41421356237309504880) {
-        m.value *= 0.5;
-        n++;
-    }
-    const double f = m.value - 1.0, s = f / (2.0 + f), w = s * s;
-    double sum = 1.0 / 23.0;
-    for (unsigned k = 0; k < sizeof inverse / sizeof inverse[0]; k++) sum = sum * w + inverse[k];
-    const double tail = s * (f - 2.0 * w * sum);
-    return n * 6.93147180369123816490e-01 + (f - (tail - n * 1.90821492927058770002e-10));
+    const uint32_t bits = m.bits - low.bits;
+    m.bits = (bits & 0x007fffffu) + low.bits;
+    return NAME_log_parts((float)((int32_t)bits >> 23), m.value - 1.0f);
 }
 
-static inline double NAME_cos64(double x) {
-    static const double sines[] = {1.0 / 1307674368000.0, 1.0 / 6227020800.0, 1.0 / 39916800.0, 1.0 / 362880.0,
-                                   1.0 / 5040.0,          1.0 / 120.0,        1.0 / 6.0};
-    static const double cosines[] = {1.0 / 20922789888000.0, 1.0 / 87178291200.0, 1.0 / 479001600.0, 1.0 / 3628800.0,
-                                     1.0 / 40320.0,          1.0 / 720.0,         1.0 / 24.0};
-    const double shift = 6755399441055744.0, turns = (x * 0.63661977236758134308 + shift) - shift;
-    double r = x - turns * 1.57079632673412561417e+00;
-    r = (r - turns * 6.07710050630396597660e-11) - turns * 2.02226624879595063154e-21;
-    const double w = r * r;
-    double sine = 1.0 / 355687428096000.0, cosine = 0.0;
-    for (int k = 0; k < 7; k++) {
-        sine = k % 2 ? sine * w + sines[k] : sine * w - sines[k];
-        cosine = k == 0 ? cosines[0] : k % 2 ? cosine * w - cosines[k] : cosine * w + cosines[k];
-    }
-    sine = r + r * w * sine;
-    const double half = 0.5 * w, head = 1.0 - half;
-    cosine = head + (((1.0 - head) - half) + w * w * cosine);
-    const int quadrant = (int)((int64_t)turns & 3);
-    return quadrant == 0 ? cosine : quadrant == 1 ? -sine : quadrant == 2 ? -cosine : sine;
+/* log((k + 1/2) / 2^32). */
+static inline float NAME_log_share(uint32_t k) {
+    if (k < 0xb504f334u) return NAME_logarithm(((float)k + 0.5f) * 0x1p-32f);
+    return NAME_log_parts(0.0f, ((float)~k + 0.5f) * -0x1p-32f);
+}
+
+/* cos(2 pi (k + 1/2) / 2^32). */
+static inline float NAME_cos_share(uint32_t k) {
+    const uint32_t quarters = (k + 0x20000000u) >> 30;
+    const float r = ((float)(int32_t)(k - (quarters << 30)) + 0.5f) * 1.4629180792671596e-9f, w = r * r;
+    const float size = quarters & 1u
+                           ? r + r * w * (-0.16666651f + w * (0.0083319759f + w * -0.00019495275f))
+                           : 1.0f - (0.5f * w - w * w * (0.041666646f + w * (-0.0013887364f + w * 2.4438072e-05f)));
+    return quarters == 1u || quarters == 2u ? -size : size;
 }
 
 /* exp(x + low) = scale (1 + main + rest) = scale (one + left), |x| <= 87. */
