@@ -103,10 +103,10 @@ def saved() -> bytes:
 
 
 def test_who_reads_the_learner_alone_skips_it(saved: bytes) -> None:
-    assert struct.unpack_from("<I", saved, 8) == (4,)
+    assert struct.unpack_from("<I", saved, 8) == (5,)
     agent = decode(saved)
     alone = agent.core.save(checkpoint.encode_config(agent.config))
-    assert struct.unpack_from("<I", alone, 8) == (4,)
+    assert struct.unpack_from("<I", alone, 8) == (5,)
     assert checkpoint.read_beside(alone) == b""
     assert decode(alone).state_hash() == agent.state_hash()
 
@@ -133,7 +133,7 @@ def test_a_block_that_is_not_sound_is_refused_and_changes_nothing(saved: bytes) 
 
     monitor = 8 + 584
     bad = {
-        "version": changed(0, "<I", 3),
+        "version": changed(0, "<I", 4),
         "more snapshots": changed(4, "<I", 10),
         "halvings": changed(monitor - 4, "<i", -1),
         "td_scale": changed(monitor + 24, "<d", float("nan")),

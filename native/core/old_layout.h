@@ -90,7 +90,7 @@ inline void scatter_wide(const SectionTable& table, int s, const unsigned char* 
   double samples = 0;
   if (section.old == OldForm::kDouble) {
     if (section.dtype == DType::kF32) return narrow_scalars<float>(in, section.count(), out);
-    memcpy(out, in, section.count() * sizeof(double));
+    memcpy(out, in, static_cast<size_t>(section.count() * sizeof(double)));
   } else if (section.dtype == DType::kF32) {
     split<float>(in, section.count(), low_end, high_end, out, base + table.sections[s + 1].offset);
   } else if (section.dtype == DType::kF64) {
