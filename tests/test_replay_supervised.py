@@ -142,7 +142,7 @@ def drive(changes: tuple[str, ...], seed: int = 0) -> Callable[[Any, Head, Plant
 def test_twenty_thousand_supervised_steps_verify_to_the_bit(changes: tuple[str, ...]) -> None:
     log, _ = logged.by_hand(logged.config_of(*changes), STEPS, hash_every=10, drive=drive(changes))
     monitor, sensor, mode = (log.records[name] for name in ("learner_monitor", "sensor_monitor", "mode"))
-    assert ((monitor & MonitorFlag.ROLLED_BACK) != 0).sum() > 1
+    assert ((monitor & MonitorFlag.ROLLED_BACK) != 0).sum() >= 1
     assert bool(((monitor & MonitorFlag.FROZEN) != 0).any()) == ("learner_monitor.max_rollbacks=2" in changes)
     for flag in (SensorFlag.HELD, SensorFlag.CLAMPED, SensorFlag.FALLBACK, SensorFlag.SPIKE, SensorFlag.STUCK):
         assert ((sensor & flag) != 0).sum() > 10, flag
