@@ -108,10 +108,11 @@ def box_with(data: bytes, **changes: Any) -> bytes:
     text["tail"] = changes.pop("tail", text["tail"])
     text["head"] |= changes
     raw = json.dumps(text).encode()
-    head = data[:40] + struct.pack("<II", len(raw), 0) + data[48:64] + raw
     (first,) = struct.unpack_from("<I", data, 12)
-    assert len(head) <= first
-    return head[:44] + struct.pack("<I", zlib.crc32(head)) + head[48:] + data[len(head) :]
+    room = max(first, -(-(64 + len(raw)) // 4096) * 4096)  # whole pages, as written
+    head = data[:12] + struct.pack("<I", room) + data[16:40] + struct.pack("<II", len(raw), 0) + data[48:64] + raw
+    head = head[:44] + struct.pack("<I", zlib.crc32(head)) + head[48:]
+    return head + (data[len(head) : first] if room == first else bytes(room - len(head))) + data[first:]
 
 
 def resealed(data: bytes, text: bytes | None = None) -> bytes:

@@ -657,9 +657,9 @@ def test_flipped_at_each_byte(checkpoint: bytes, tmp_path: Path) -> None:
 
 def test_another_version_is_said_so(checkpoint: bytes, tmp_path: Path) -> None:
     newer = bytearray(checkpoint)
-    newer[8:12] = struct.pack("<I", 5)
+    newer[8:12] = struct.pack("<I", 6)
     message = refused(sealed(bytes(newer)), tmp_path / "newer")
-    assert "version 5" in message and "version 1 to 5" in message
+    assert "version 6" in message and "version 1 to 5" in message
 
 
 def test_another_layout_is_said_so(tmp_path: Path) -> None:

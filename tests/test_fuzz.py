@@ -87,8 +87,8 @@ def with_fault(target: str, folder: Path) -> Path:
         source = planted if unit == path else ROOT / unit
         flags = command[compiler + 1 : command.index("-o")]
         run(command[compiler], "-I", folder, *flags, "-c", source, "-o", objects[-1], cwd=build)
-    names = ("fuzz_runtime", "fuzz_kernels", "tl_store", "tl_simulated", "tl_bridge", "tl_bus", "tl_plants", "tl_protocol")
-    libraries = [build / f"lib{name}.a" for name in names]
+    rooms = ("store", "simulated", "bridge", "bus", "plants", "protocol")
+    libraries = [build / f"lib{name}.a" for name in ("fuzz_runtime", "fuzz_kernels", *(f"tl_{room}" for room in rooms))]
     run("clang++", "-fsanitize=fuzzer,address,undefined", *objects, *libraries, "-o", folder / "faulty")
     return folder / "faulty"
 

@@ -278,7 +278,7 @@ def test_the_native_loop_tells_what_was_applied(supervised: bool, tmp_path: Path
             float(record["reward"]), bool(flags & rtu.loop.RecordFlag.TERMINATED),
             bool(flags & rtu.loop.RecordFlag.TRUNCATED), applied=applied if other else None,
         )  # fmt: skip
-    assert changed > 500 and twin.state_hash() == agent.state_hash()
+    assert changed > 300 and twin.state_hash() == agent.state_hash()
 
 
 def test_a_fallback_from_a_checkpoint_gets_only_observations(tmp_path: Path) -> None:
