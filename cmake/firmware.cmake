@@ -67,3 +67,8 @@ rtu_learner_image(tl_stm32f405_learner 0 "2,16,16")
 rtu_learner_image(tl_stm32f405_learner_shared 1 "2,16,16")
 rtu_learner_image(tl_stm32f405_learner_large 0 "8,32,32")
 rtu_learner_image(tl_stm32f405_learner_large_shared 1 "8,32,32")
+# With the learner monitor and its snapshot.
+rtu_learner_image(tl_stm32f405_learner_monitored 0 "2,16,16")
+rtu_learner_image(tl_stm32f405_learner_shared_monitored 1 "2,16,16")
+target_compile_definitions(tl_stm32f405_learner_monitored PRIVATE TL_LEARNER_MONITOR=1)
+target_compile_definitions(tl_stm32f405_learner_shared_monitored PRIVATE TL_LEARNER_MONITOR=1)

@@ -29,3 +29,4 @@ target_link_libraries(fuzz_checkpoint PRIVATE fuzz_kernels)
 # It includes firmware, which is written for gcc.
 target_compile_options(fuzz_learner PRIVATE -Wno-unknown-attributes)
 target_link_libraries(fuzz_learner PRIVATE tl_store)
+target_compile_definitions(fuzz_learner PRIVATE TL_LEARNER_MONITOR=1)

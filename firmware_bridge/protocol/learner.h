@@ -15,6 +15,9 @@ enum {
     TL_LEARNER_RECORD = 7
 };
 
+/* Of the learner monitor, in STATUS. */
+enum { TL_LEARNER_MONITORED = 1, TL_LEARNER_FROZEN = 2 };
+
 /* Flags of a RECORD. */
 enum { TL_LEARNER_FIRST = 1, TL_LEARNER_TERMINATED = 2, TL_LEARNER_TRUNCATED = 4 };
 

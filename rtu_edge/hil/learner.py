@@ -17,6 +17,7 @@ from rtu_edge._base.errors import DeviceError
 from rtu_edge._bridge import lib
 from rtu_edge.device import protocol
 from rtu_edge.device.ports import DEFAULT_BAUD, open_port
+from rtu_edge.loop import MonitorFlag
 
 if TYPE_CHECKING:
     from rtu_edge.learn.stream_ac import StreamAC
@@ -54,6 +55,11 @@ class LearnerStatus:
         value, delta: of the last step.
         arena_bytes: B; the learner's memory.
         saved: number of the newest checkpoint in flash; 0: there is none.
+        late: control steps since INIT that took longer than the plant's period.
+        monitored: the firmware has the learner monitor; without it the following are 0 and False.
+        frozen: too many rollbacks in a row; it learns again after init() or the upload of another memory.
+        findings: all since INIT, the last start, or the last upload.
+        rollbacks, validated: rollbacks, and validated snapshots, since then.
     """
 
     running: bool
@@ -66,6 +72,20 @@ class LearnerStatus:
     delta: float
     arena_bytes: int
     saved: int
+    late: int
+    monitored: bool
+    frozen: bool
+    findings: MonitorFlag
+    rollbacks: int
+    validated: int
+
+    @classmethod
+    def read(cls, body: bytes) -> LearnerStatus:
+        """From a STATUS without its head."""
+        running, *rest = struct.unpack_from("<4I4fI4xI", body)
+        bits, found, rollbacks, validated, late = struct.unpack_from("<BBHII", body, 44)
+        monitored, frozen = (bool(bits & bit) for bit in (lib.TL_LEARNER_MONITORED, lib.TL_LEARNER_FROZEN))
+        return cls(bool(running), *rest, late, monitored, frozen, MonitorFlag(found), rollbacks, validated)
 
 
 @dataclass(frozen=True)
@@ -240,8 +260,7 @@ class BoardLearner(Closing):
         return self._status(self._answer_s)
 
     def _status(self, seconds: float) -> LearnerStatus:
-        running, *rest = struct.unpack_from("<4I4fI4xI", self._next(lib.TL_LEARNER_STATUS, seconds))
-        return LearnerStatus(bool(running), *rest)
+        return LearnerStatus.read(self._next(lib.TL_LEARNER_STATUS, seconds))
 
     def _next(self, op: int, seconds: float) -> bytes:
         """The payload of the next frame with this op, without its head."""

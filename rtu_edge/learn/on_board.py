@@ -22,7 +22,7 @@ __all__ = ["BRIDGE_FLASH", "BRIDGE_RAM", "OnBoard", "on_board", "work"]
 
 # Of the image without a learner; of the learner's firmware without its memory; of the deepest stack. Bytes.
 BRIDGE_FLASH, BRIDGE_RAM = 29_468, 5_360
-_REPORT_RAM, _STACK = 536, 1_848
+_REPORT_RAM, _STACK = 540, 1_848
 _STACK_RESERVED = 8 * 1024  # by the linker, unless tl_stack_bytes is defined
 _FLASH = {"separate": 25_900, "shared": 25_400}
 

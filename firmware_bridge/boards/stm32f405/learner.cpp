@@ -6,6 +6,7 @@
 #include "firmware_bridge/boards/simulated/simulated.h"
 #include "firmware_bridge/boards/stm32f405/board.h"
 #include "firmware_bridge/boards/stm32f405/learner_model.h"
+#include "firmware_bridge/boards/stm32f405/learner_snapshot.h"
 #include "firmware_bridge/boards/stm32f405/start.h"
 #include "firmware_bridge/protocol/bytes.h"
 #include "native/cells/device_halves.inl.h"
@@ -49,6 +50,7 @@ constexpr kernels::Kernels<float> table() {
 }
 constexpr kernels::Kernels<float> kTable = table();
 Scratch scratch;
+Watch watch;  // takes no memory in an image without the monitor
 
 using Halves = DeviceHalves<kUnits, kObservations, kShared ? 2 : 1, Activation::kTanh>;
 constexpr Agent with_halves(Agent agent) {
@@ -73,6 +75,7 @@ bool written = false;                  // the host has changed the arena since t
 bool recording = false;                // every update is reported
 uint32_t saved = 0;                    // sequence of the newest checkpoint; 0: none
 uint32_t save_every = 0, save_at = 0;  // steps between checkpoints, and those of the next one; 0: only when asked
+uint32_t late = 0;                     // control steps since INIT that took longer than the plant's period
 uint16_t tx_seq = 0;
 
 constexpr tl_store_part kSaved[] = {{&tl_learner_memory, sizeof tl_learner_memory},
@@ -85,6 +88,17 @@ void send(tl_frame &frame) {
     frame.seq = tx_seq++;
     frame.t_us = static_cast<uint32_t>(tl_board_now_us());
     tl_board_send(nullptr, wire, tl_frame_encode(&frame, wire));
+}
+
+void put_monitor(uint8_t *p) {
+    if constexpr (kMonitored) {
+        const Findings &findings = watch.findings;
+        p[0] = static_cast<uint8_t>(TL_LEARNER_MONITORED | (findings.frozen ? TL_LEARNER_FROZEN : 0));
+        p[1] = static_cast<uint8_t>(findings.all);
+        tl_put_u16(p + 2, static_cast<uint16_t>(findings.rollbacks < 0xffffu ? findings.rollbacks : 0xffffu));
+        tl_put_u32(p + 4, findings.validated);
+    }
+    tl_put_u32(p + 8, late);
 }
 
 bool running() { return tl_learner.steps < limit; }
@@ -102,26 +116,30 @@ void send_status() {
     const uint8_t shape[] = {kObservations, kActions, kUnits, kHidden};
     memcpy(p + 40, shape, sizeof shape);
     tl_put_u32(p + 44, saved);
+    put_monitor(p + 48);
     send(frame);
 }
 
-// The plant's clock stops meanwhile, so nothing may move.
+// The plant's clock stops meanwhile, so nothing may move. What is not finite replaces no checkpoint.
 void save() {
     save_at = tl_learner.steps + save_every;
+    if (!finite(tl_learner_memory)) return;
     if (device.bridge.state == TL_STATE_ARMED || device.bridge.state == TL_STATE_RESETTING) return;
     if (tl_store_save(&tl_board_flash, kKind, kSaved, 2))
         saved = tl_store_sequence(&tl_board_flash, kKind, kSaved[0].bytes + kSaved[1].bytes);
 }
 
 void load() {
-    if (tl_store_load(&tl_board_flash, kKind, kSaved, 2))
-        saved = tl_store_sequence(&tl_board_flash, kKind, kSaved[0].bytes + kSaved[1].bytes);
+    if (!tl_store_load(&tl_board_flash, kKind, kSaved, 2)) return;
+    saved = tl_store_sequence(&tl_board_flash, kKind, kSaved[0].bytes + kSaved[1].bytes);
+    if (!finite(tl_learner_memory)) start(tl_learner, kAgent, tl_learner_memory, scratch, 0);
 }
 
 constexpr size_t kRecordBytes = 16 + sizeof(float) * kObservations;
 static_assert(kRecordBytes <= TL_PAYLOAD_MAX, "");
 
 void report(const Experience &experience) {
+    if constexpr (kMonitored) inspect(watch, kAgent, tl_learner_memory, experience);
     if (!recording) return;
     tl_frame frame = {};
     uint8_t *p = frame.payload;
@@ -144,14 +162,42 @@ bool allowed(uint32_t offset, uint32_t n) {
            n <= sizeof tl_learner_memory - offset;
 }
 
+void begin_watch() {
+    if constexpr (kMonitored) tl_device::begin_watch(watch, kAgent, tl_learner_memory);
+}
+
+bool frozen() {
+    if constexpr (kMonitored) return watch.findings.frozen;
+    return false;
+}
+
+// After an upload. One that is not finite leaves the snapshot of what was there before.
+void begin_uploaded() {
+    if (!kMonitored || finite(tl_learner_memory)) begin_watch();
+    begin_episode(tl_learner, kAgent, report);
+    written = false;
+}
+
+// A control step and the monitor's reaction to it; true when an episode ended.
+bool step() {
+    const bool ended = control_step(tl_learner, kAgent, report);
+    if constexpr (kMonitored) {
+        if (!settle(watch, kAgent, tl_learner_memory)) return ended;
+        scratch = Scratch{};
+        begin_episode(tl_learner, kAgent, report);
+        if (frozen()) limit = 0;
+        send_status();
+    }
+    return ended;
+}
+
 void answer(const tl_frame &ask) {
     const uint8_t op = ask.size >= TL_LEARNER_HEAD ? ask.payload[0] : 0xff;
     const uint32_t first = ask.size >= 8 ? tl_get_u32(ask.payload + 4) : 0;
     const uint32_t second = ask.size >= 12 ? tl_get_u32(ask.payload + 8) : 0;
     if (op == TL_LEARNER_RUN && ask.size == 8) {
-        limit = first;
-        if (written) begin_episode(tl_learner, kAgent, report);
-        written = false;
+        if (written) begin_uploaded();
+        limit = frozen() ? 0 : first;
     }
     if (op == TL_LEARNER_STOP) limit = 0;  // ignores any payload, so that stopping never fails on a detail
     if (op == TL_LEARNER_SAVE && ask.size == 8) {
@@ -161,8 +207,9 @@ void answer(const tl_frame &ask) {
     }
     if (op == TL_LEARNER_RECORD && ask.size == 8) recording = first != 0;
     if (op == TL_LEARNER_INIT && ask.size == 8) {
-        limit = save_every = 0;
+        limit = save_every = late = 0;
         start(tl_learner, kAgent, tl_learner_memory, scratch, first, report);
+        begin_watch();
     }
     if (op == TL_LEARNER_READ && ask.size == 12 && allowed(first, second)) {
         tl_frame frame = {};
@@ -199,6 +246,7 @@ void tl_board_main(void) {
     tl_decoder_init(&decoder);
     start(tl_learner, kAgent, tl_learner_memory, scratch, 0);
     load();
+    begin_watch();
     tl_simulated_options options = {};
     options.boot_id = board.boot_id;
     if (!tl_simulated_init(&device, "cartpole", &options, tl_board_send, nullptr, tl_board_now_us())) return;
@@ -207,9 +255,11 @@ void tl_board_main(void) {
         tl_bridge_tick(&device.bridge, tl_board_now_us());
         tl_board_feed();
         if (running() && line_free()) {
+            const uint64_t before = tl_board_now_us();
             tl_count_begin();
-            const bool ended = control_step(tl_learner, kAgent, report);
+            const bool ended = step();
             tl_count_end();
+            if (tl_board_now_us() - before > tl_learner.plant->sheet->period_us) ++late;
             if (ended && save_every != 0 && tl_learner.steps >= save_at) save();
             if (!running() || (ended && tl_learner.episodes % kWindow == 0)) send_status();
         } else if (tl_bridge_due(&device.bridge) > tl_board_now_us()) {

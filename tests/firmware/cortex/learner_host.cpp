@@ -4,6 +4,7 @@
 //   learner_host resume SEED STEPS IN OUT        the same, but starts from the arena in IN, as after an upload
 //   learner_host pack ARENA TEXT OUT             writes a checkpoint: the state from ARENA, the configuration from TEXT
 //   learner_host unpack CHECKPOINT OUT           writes the arena of a checkpoint
+//   learner_host fault SEED WHAT                 what the board's monitor finds after a critic, an actor is spoilt
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -11,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "firmware_bridge/boards/stm32f405/learner_model.h"
+#include "firmware_bridge/boards/stm32f405/learner_snapshot.h"
 #include "native/core/checkpoint.h"
 
 using namespace tl_device;
@@ -42,6 +43,28 @@ static void learn(uint32_t seed, uint32_t steps, const std::string& uploaded) {
                   static_cast<double>(mean_return(learner)));
 }
 
+// Spoils the bias of a head after a validated snapshot; prints the findings, the steps until then, and 1 if the memory
+// is then that of the snapshot, but for the step size.
+static void learn_with_fault(uint32_t seed, const std::string& what) {
+  static Learner learner;
+  static Watch watch;
+  const auto record = [](const Experience& experience) { inspect(watch, agent, memory, experience); };
+  constexpr uint32_t kSpoilt = 1600, kAtMost = 3000;
+  start(learner, agent, memory, scratch, seed, record);
+  begin_watch(watch, agent, memory);
+  while (learner.steps < kAtMost && watch.findings.all == 0) {
+    if (learner.steps == kSpoilt && what == "critic") *agent.critic().head[0].dense.b = 1e5f;
+    if (learner.steps == kSpoilt && what == "actor") *agent.actor().head[agent.actor_head()].dense.b = 1e5f;
+    (void)control_step(learner, agent, record);
+    (void)settle(watch, agent, memory);
+  }
+  const double halvings = agent.scalars[learners::kHalvings];
+  agent.scalars[learners::kHalvings] = 0;
+  std::printf("%u %u %u %g %d\n", static_cast<unsigned>(watch.findings.all),
+              static_cast<unsigned>(learner.steps - kSpoilt), static_cast<unsigned>(watch.findings.validated), halvings,
+              memcmp(&memory, &watch.snapshot, sizeof memory) == 0 ? 1 : 0);
+}
+
 int main(int argc, char** argv) {
   const std::string verb = argc > 1 ? argv[1] : "";
   const auto number = [argv](int i) { return static_cast<uint32_t>(std::strtoul(argv[i], nullptr, 10)); };
@@ -53,6 +76,10 @@ int main(int argc, char** argv) {
   if (verb == "run" && argc == 5) {
     learn(number(2), number(3), "");
     write(argv[4], &memory, sizeof memory);
+    return 0;
+  }
+  if (verb == "fault" && argc == 4) {
+    learn_with_fault(number(2), argv[3]);
     return 0;
   }
   if (verb == "resume" && argc == 6) {
