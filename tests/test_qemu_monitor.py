@@ -48,7 +48,7 @@ def patched(memory: bytes, at: int, what: bytes) -> bytes:
 
 
 def test_a_memory_that_is_not_finite_is_found_and_rolled_back(learner: BoardLearner) -> None:
-    """A damaged upload: the learner goes on from the snapshot of before, to the bit, with half its step size."""
+    """A damaged upload: the learner continues from the snapshot of before, to the bit, with half its step size."""
     before = learner.download()
     last(learner, 5)
     learner.upload(patched(learner.download(), FLOATS[0], NAN))
