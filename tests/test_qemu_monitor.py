@@ -16,8 +16,8 @@ from rtu_edge.loop import MonitorFlag
 
 PLAIN, NAME = "tl_stm32f405_learner_shared", "tl_stm32f405_learner_shared_monitored"
 RECORD = 38_695  # instructions of a control step, as in test_qemu_learner.py; 35 393 without the monitor
-HALVINGS = 8 * (2 + 8 + 2)  # offset in the memory: after the random state, the counters and two scalars
-FLOATS = (128, 4000, 10_592)  # of floats that no episode's beginning overwrites
+HALVINGS = 8 * (2 + 2 + 8 + 2)  # offset: after the updates of two heads, the random state, the counters, two scalars
+FLOATS = (10_592, 4000, 128)  # of floats that no episode's beginning overwrites; the last is a pole
 VALIDATED_AT = 1500  # control steps: the snapshot is taken at 1000
 NAN = struct.pack("<f", float("nan"))
 
@@ -65,7 +65,7 @@ def test_a_memory_that_is_not_finite_is_found_and_rolled_back(learner: BoardLear
 
 
 def test_after_too_many_rollbacks_the_learner_is_frozen(learner: BoardLearner) -> None:
-    """A NaN found at once or by the scan, which has seen every float after as many updates as there are parts of 32."""
+    """A NaN, found at once or by the scan, which sees every float in as many updates as there are parts of 32."""
     memory = learner.download()
     for count, at in enumerate(FLOATS, start=1):
         steps = learner.status().steps
@@ -76,7 +76,7 @@ def test_after_too_many_rollbacks_the_learner_is_frozen(learner: BoardLearner) -
     assert last(learner, 1_000_000).frozen
     assert not next(learner.run(1_000_000)).running
     learner.upload(memory)
-    assert not last(learner, status.steps + 20).frozen
+    assert not last(learner, learner.status().steps + 20).frozen
 
 
 def test_without_a_finding_the_bits_are_those_without_the_monitor(

@@ -186,7 +186,7 @@ bool step() {
         scratch = Scratch{};
         begin_episode(tl_learner, kAgent, report);
         if (frozen()) limit = 0;
-        send_status();
+        if (running()) send_status();
     }
     return ended;
 }

@@ -51,8 +51,8 @@ inline bool scan(Watch &watch, const Memory &memory) {
     return learners::finite_block(memory.f32 + from, n) && learners::finite_block(memory.f64, kDoubles);
 }
 
-// What an update ended in: a NaN in a weight, the cell's state, a trace or an eligibility shows in one of them. An
-// infinity that an activation has hidden is found by the rotation.
+// What an update ended in: a NaN in a layer's weight, the cell's state, a trace or an eligibility shows in one of them.
+// What a transform or an activation has hidden is found by the rotation.
 inline bool finite_step(const Agent &agent) {
     const float step[] = {agent.info->value, agent.info->delta, agent.info->norm};
     return learners::finite_block(step, 3) && learners::finite_block(agent.action, kActions) &&
