@@ -15,7 +15,9 @@ enum {
     TL_LEARNER_RECORD = 7
 };
 
-/* Of the learner monitor, in STATUS. */
+/* Of the learner monitor, in STATUS: 48 bits of these u8, 49 findings u8 (MonitorFlag), 50 rollbacks u16, 52 validated
+ * snapshots u32, 56 control steps longer than the plant's period u32. A rollback sends STATUS; RUN is not obeyed while
+ * the learner is frozen. */
 enum { TL_LEARNER_MONITORED = 1, TL_LEARNER_FROZEN = 2 };
 
 /* Flags of a RECORD. */
