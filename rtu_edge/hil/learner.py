@@ -85,7 +85,8 @@ class LearnerStatus:
         running, *rest = struct.unpack_from("<4I4fI4xI", body)
         bits, found, rollbacks, validated, late = struct.unpack_from("<BBHII", body, 44)
         monitored, frozen = (bool(bits & bit) for bit in (lib.TL_LEARNER_MONITORED, lib.TL_LEARNER_FROZEN))
-        return cls(bool(running), *rest, late, monitored, frozen, MonitorFlag(found), rollbacks, validated)
+        values = (bool(running), *rest, late, monitored, frozen, MonitorFlag(found), rollbacks, validated)
+        return cls(*values)
 
 
 @dataclass(frozen=True)

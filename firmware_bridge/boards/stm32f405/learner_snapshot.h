@@ -65,8 +65,7 @@ inline void begin_watch(Watch &watch, const Agent &agent, const Memory &memory) 
     watch.monitor.config = monitor_config();
     watch.findings = Findings{};
     const double halvings = agent.scalars[learners::kHalvings];
-    if (halvings > 0 && halvings <= learners::kMaxHalvings)
-        watch.findings.halvings = static_cast<uint32_t>(halvings);
+    if (halvings > 0 && halvings <= learners::kMaxHalvings) watch.findings.halvings = static_cast<uint32_t>(halvings);
     memcpy(&watch.snapshot, &memory, sizeof memory);
 }
 
