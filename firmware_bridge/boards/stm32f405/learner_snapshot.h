@@ -33,22 +33,20 @@ struct Findings {
 };
 
 struct Watch {
-    learners::LearnerMonitor monitor;  // without a table: the memory is two arrays of floats
+    learners::LearnerMonitor monitor;  // without a table: the memory is one array of floats
     Findings findings;
     Memory snapshot;
 };
 
-constexpr uint32_t kFloats = sizeof(Memory::f32) / sizeof(float), kDoubles = sizeof(Memory::f64) / sizeof(double);
+constexpr uint32_t kFloats = sizeof(Memory::f32) / sizeof(float);
 
-inline bool finite(const Memory &memory) {
-    return learners::finite_block(memory.f32, kFloats) && learners::finite_block(memory.f64, kDoubles);
-}
+inline bool finite(const Memory &memory) { return learners::finite_block(memory.f32, kFloats); }
 
-// The doubles, and the next floats in rotation.
+// The next floats in rotation.
 inline bool scan(Watch &watch, const Memory &memory) {
     const uint32_t from = watch.findings.next, left = kFloats - from, n = left < kScanned ? left : kScanned;
     watch.findings.next = n == left ? 0 : from + n;
-    return learners::finite_block(memory.f32 + from, n) && learners::finite_block(memory.f64, kDoubles);
+    return learners::finite_block(memory.f32 + from, n);
 }
 
 // What an update ended in: a NaN in a layer's weight, the cell's state, a trace or an eligibility shows in one of them.
@@ -64,7 +62,7 @@ inline void begin_watch(Watch &watch, const Agent &agent, const Memory &memory) 
     watch.monitor = learners::LearnerMonitor{};
     watch.monitor.config = monitor_config();
     watch.findings = Findings{};
-    const double halvings = agent.scalars[learners::kHalvings];
+    const float halvings = agent.scalars[learners::kHalvings];
     if (halvings > 0 && halvings <= learners::kMaxHalvings) watch.findings.halvings = static_cast<uint32_t>(halvings);
     memcpy(&watch.snapshot, &memory, sizeof memory);
 }
@@ -88,7 +86,7 @@ inline void age(Watch &watch, const Agent &agent, const Memory &memory) {
         monitor.candidate = -1;
         findings.in_a_row = 0;
         ++findings.validated;
-        if (findings.halvings > 0) agent.scalars[learners::kHalvings] = static_cast<double>(--findings.halvings);
+        if (findings.halvings > 0) agent.scalars[learners::kHalvings] = static_cast<float>(--findings.halvings);
     } else if (monitor.age >= watch.monitor.config.snapshot_steps) {
         monitor.age = 0;
         if (!finite(memory)) {
@@ -114,7 +112,7 @@ inline bool settle(Watch &watch, const Agent &agent, Memory &memory) {
     findings.frozen = ++findings.in_a_row > kMaxRollbacks;
     watch.monitor.memory.age = watch.monitor.memory.saturated = 0;
     memcpy(&memory, &watch.snapshot, sizeof memory);
-    agent.scalars[learners::kHalvings] = static_cast<double>(findings.halvings);
+    agent.scalars[learners::kHalvings] = static_cast<float>(findings.halvings);
     return true;
 }
 
