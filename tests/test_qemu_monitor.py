@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,15 +12,30 @@ from qemu import PREFIX, Board, count_learner, size_of
 from test_qemu_learner import RECORDED_WITH, SEED
 from toolchain import build, run, sections, tool
 
-from rtu_edge.hil.learner import BoardLearner, LearnerStatus
+import rtu_edge as rtu
+from rtu_edge.hil.learner import SHARED_SETTINGS, BoardLearner, LearnerStatus
 from rtu_edge.loop import MonitorFlag
 
 PLAIN, NAME = "tl_stm32f405_learner_shared", "tl_stm32f405_learner_shared_monitored"
-RECORD = 38_695  # instructions of a control step, as in test_qemu_learner.py; 35 393 without the monitor
-HALVINGS = 8 * (2 + 2 + 8 + 2)  # offset: after the updates of two heads, the random state, the counters, two scalars
-FLOATS = (10_592, 4000, 128)  # of floats that no episode's beginning overwrites; the last is a pole
+RECORD = 27_040  # instructions of a control step, as in test_qemu_learner.py; 23 781 without the monitor
 VALIDATED_AT = 1500  # control steps: the snapshot is taken at 1000
 NAN = struct.pack("<f", float("nan"))
+
+
+def offset(section: str, element: int) -> int:
+    """Of a float in the board's memory: after all 64-bit numbers."""
+    sections = rtu.footprint("stream_ac", **SHARED_SETTINGS).sections
+    before = element
+    for name, dtype, shape, _ in sections:
+        if name == section:
+            break
+        before += math.prod(shape) if dtype == "float32" and not name.endswith(("y1", "y2")) else 0
+    return 8 * sum(math.prod(shape) for _, dtype, shape, _ in sections if dtype == "uint64") + 4 * before
+
+
+HALVINGS = offset("scalars", 2)
+# Floats that no episode's beginning overwrites: a weight, a statistic, a pole.
+FLOATS = (offset("body.layer0.weight", 200), offset("observation.m2", 1), offset("body.cell.nu_log", 8))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +75,7 @@ def test_a_memory_that_is_not_finite_is_found_and_rolled_back(learner: BoardLear
     rolled_back = learner.download()
 
     learner.init(SEED)
-    learner.upload(patched(before, HALVINGS, struct.pack("<d", 1.0)))
+    learner.upload(patched(before, HALVINGS, struct.pack("<f", 1.0)))
     assert last(learner, 1).findings == 0
     assert learner.download() == rolled_back
 
