@@ -1,4 +1,4 @@
-"""The learner monitor of the learning firmware (docs/firmware.md): on the emulated Cortex-M4F, and its host build."""
+"""The learner monitor of docs/firmware_learner.md: on the emulated Cortex-M4F, and its host build."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 // The learner monitor on the board: the host's checks of values, TD error and actions after each update, and one
-// snapshot in RAM to which a finding goes back. Built where TL_LEARNER_MONITOR is 1; docs/firmware.md has its cost.
+// snapshot in RAM to which a finding goes back. Built where TL_LEARNER_MONITOR is 1; cost: docs/firmware_learner.md.
 #pragma once
 
 #include "firmware_bridge/boards/stm32f405/learner_model.h"
