@@ -4,9 +4,9 @@
     python -m benchmarks.board_learner --seed 3 --steps 60000
 
 The firmware tl_stm32f405_learner runs in QEMU (docs/firmware_learner.md): stream AC over recurrent trace units, 2
-inputs, 16 units, 16 hidden, ObGD, with a cart-pole that reports position and angle only. Printed: the agent's flash and RAM,
-instructions per control step, the learning curve, the difference from the host's scalar kernels over 300 steps, and the
-performance of the downloaded agent on the host.
+inputs, 16 units, 16 hidden, ObGD, with a cart-pole that reports position and angle only. Printed: the agent's flash and
+RAM, instructions per control step, the learning curve, the difference from the host's scalar kernels over 300 steps,
+and the performance of the downloaded agent on the host.
 """
 
 from __future__ import annotations
