@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console
 
 import rtu_edge.cli
+from rtu_edge import footprint
 from rtu_edge._base.errors import CheckFailed, CheckpointError, ConfigError, DeadlineError, DeviceError, SafetyStop
 from rtu_edge.device.simulated import SimulatedDevice
 from rtu_edge.record.old_formats import TELEMETRY
@@ -53,7 +54,9 @@ def test_each_command_has_help_that_starts_as_listed(capfd: pytest.CaptureFixtur
 def test_plan_prints_bytes_and_the_time_of_a_step(capfd: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capfd, "size", "--set", "learner.units=8")
     assert code == 0
-    *_, sizes, times, monitor = out.splitlines()
+    *_, sizes, times, table, monitor = out.splitlines()
+    count = len(footprint(observation_size=2, action_size=1, units=8).sections)
+    assert table == f"not included: on a host, {80 * count:,} bytes for the table of the {count} sections"
     assert re.fullmatch(
         r"not included: the learner monitor, .* [\d,]+ bytes .*\(learner_monitor.scan_kib = 64\)", monitor
     )

@@ -159,4 +159,4 @@ def test_the_largest_layouts_fit_into_the_table_of_arrays() -> None:
     }
     assert max(kept.values()) == kept["lru", "intentional"] == 398
     arena = (Path(__file__).parents[1] / "native/core/arena.h").read_text("utf-8")
-    assert "kMaxSections = 416;  // the largest layout has 398" in arena
+    assert "kMaxSections = 416;  // of LargestTable and a file; the largest layout has 398" in arena

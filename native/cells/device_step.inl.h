@@ -23,7 +23,7 @@ constexpr bool device_layout_holds(const rtu::cells::RtuConfig& config) {
   if (config.credit != rtu::cells::Credit::kRtrl) return false;
   if (config.kind != rtu::cells::CellKind::kLinear || config.units_per_pole != 1 || config.sets != 1 || config.moments)
     return false;
-  rtu::core::SectionTable table;
+  rtu::core::LargestTable table;
   rtu::core::Builder footprint(nullptr, &table, 1);
   (void)rtu::cells::make_rtu<float>(footprint, config, rtu::core::Name());
   const auto at = [&table](const char* name) -> uint64_t {

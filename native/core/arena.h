@@ -1,8 +1,8 @@
 // The arena holds the complete model in one block of memory, described by a list of named sections.
 //
-// A Builder walks a component's arrays twice: first without a base address, to count bytes and fill the table of
-// sections, then with one, to assign the pointers. Both passes run the same code, so the reported footprint and the
-// memory used cannot differ.
+// A Builder walks a component's arrays twice: first without a base address, to count bytes and sections, then with one,
+// to assign the pointers and fill the table of sections. Both passes run the same code, so the reported footprint and
+// the memory used cannot differ.
 #pragma once
 
 #include <stdint.h>
@@ -13,7 +13,7 @@ namespace rtu::core {
 
 constexpr uint64_t kAlignment = 64;  // bytes; one cache line, and the widest vector
 constexpr int kNameBytes = 40;
-constexpr int kMaxSections = 416;  // the largest layout has 398: tests/test_footprint.py
+constexpr int kMaxSections = 416;  // of LargestTable and a file; the largest layout has 398: tests/test_footprint.py
 
 enum class DType : uint8_t { kF32 = 1, kF64 = 2, kU64 = 3, kI32 = 4 };
 
@@ -63,10 +63,23 @@ struct Section {
   }
 };
 
+// The sections of a layout, in memory of its owner.
 struct SectionTable {
-  Section sections[kMaxSections] = {};
-  int count = 0;
+  Section* sections = nullptr;
+  int capacity = 0, count = 0;
   Status status = Status::kOk;
+};
+
+// With room for every layout, where bytes do not matter: tests, constant expressions.
+struct LargestTable : SectionTable {
+  Section room[kMaxSections] = {};
+
+  constexpr LargestTable() {
+    sections = room;
+    capacity = kMaxSections;
+  }
+  LargestTable(const LargestTable&) = delete;
+  LargestTable& operator=(const LargestTable&) = delete;
 };
 
 // A dotted name built without a heap: Name("actor").dot("cell").dot("W1").
@@ -129,6 +142,7 @@ class Builder {
 
   constexpr uint32_t lanes() const { return lanes_; }
   constexpr uint64_t bytes() const { return used_; }
+  constexpr int sections() const { return described_; }
   constexpr bool packed() const { return pools_ != nullptr; }
 
   // Unnamed memory for n scalars, 64-byte aligned; the caller names its parts with describe().
@@ -173,8 +187,9 @@ class Builder {
 
   // Names a part of the last reserved memory, starting `skip` bytes into it.
   constexpr void describe(const Name& name, Section section, uint64_t skip) {
+    ++described_;
     if (table_ == nullptr) return;
-    if (table_->count == kMaxSections) {
+    if (table_->count == table_->capacity) {
       table_->status = Status::kTooMany;
       return;
     }
@@ -204,6 +219,7 @@ class Builder {
   SectionTable* table_;
   uint32_t lanes_;
   Pools* pools_ = nullptr;
+  int described_ = 0;
   uint64_t used_ = 0;
   uint64_t last_offset_ = 0;
 };

@@ -51,6 +51,7 @@ def command(
     with the defaults. `device.plant` or `device.sim` of the file gives the numbers of observations and actuators. The
     table has a line for each part; --json lists every section.
     """
+    from rtu_edge import _core
     from rtu_edge._base.errors import ConfigError
     from rtu_edge._base.strict import quoted
     from rtu_edge.config import Actions, load_config, parse_config
@@ -88,6 +89,10 @@ def command(
     click.echo("\n".join([*_groups(found), found.totals]))
     if firmware:
         click.echo("\n".join(_board_lines(firmware)))
+    click.echo(
+        f"not included: on a host, {len(found.sections) * _core.section_bytes:,} bytes for the table of the "
+        f"{len(found.sections)} sections"
+    )
     if scanned:
         click.echo(
             f"not included: the learner monitor, which also checks {scanned:,} bytes of the state per step "

@@ -38,7 +38,7 @@ learners::StreamAcConfig config(CellKind cell, Rule rule, int32_t encoder_layers
 }
 
 struct Model {
-  core::SectionTable table;
+  core::LargestTable table;
   uint64_t bytes;
   std::unique_ptr<unsigned char[]> room;
   unsigned char* memory;

@@ -87,7 +87,7 @@ template <class T, int V>
 int write(char** arguments) {
   static constexpr kernels::Kernels<T> table = make_table<T, V>("golden", coefficients_of<T, V, false>);
   const learners::StreamAcConfig settings = config(arguments[1]);
-  auto sections = std::make_unique<core::SectionTable>();
+  auto sections = std::make_unique<core::LargestTable>();
   core::Builder footprint(nullptr, sections.get(), V);
   (void)learners::make_stream_ac<T>(footprint, settings);
   std::vector<unsigned char> room(footprint.bytes() + core::kAlignment);

@@ -30,7 +30,7 @@ int main(int argc, char** argv) {
   const uint64_t bytes = footprint.bytes();
   auto* const memory = static_cast<unsigned char*>(aligned_alloc(core::kAlignment, bytes));
   memset(memory, 0, bytes);
-  core::SectionTable sections;
+  core::LargestTable sections;
   core::Builder arena(memory, &sections, static_cast<uint32_t>(kernels->lanes));
   runtime::AgentPolicy<float> agent{learners::make_stream_ac<float>(arena, config), &sections, memory, bytes, {}};
   for (int i = 0; i < agent.agent.nets; ++i) learners::bind_kernels(agent.agent.net[i], kernels);

@@ -16,7 +16,7 @@ namespace {
 template <class T>
 uint64_t hash_of(uint32_t rows, uint32_t cols, bool matrix, uint32_t lanes, uint32_t group, uint32_t gap, T pad,
                  const std::vector<T>& values) {
-  SectionTable table;
+  LargestTable table;
   Section s;
   s.dtype = DTypeOf<T>::value;
   s.rows = rows;

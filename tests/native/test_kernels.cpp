@@ -20,7 +20,7 @@ using namespace rtu;
 // A smooth learner (tanh, linear head): its amplification of rounding errors is bounded, so that tolerances can be
 // stated.
 struct Agent {
-  std::unique_ptr<core::SectionTable> table = std::make_unique<core::SectionTable>();
+  std::unique_ptr<core::LargestTable> table = std::make_unique<core::LargestTable>();
   unsigned char* memory = nullptr;
   learners::TdPredictor<float> agent{};
 

@@ -132,10 +132,17 @@ learners::StreamAcConfig native(const rtu_agent_config& c) {
   return out;
 }
 
-uint64_t arena_bytes(const rtu_agent_config& config, const kernels::Kernels<float>& kernels) {
+// Parts of an agent's memory after rtu_agent, in bytes; without checkpoints the table has no room.
+struct Room {
+  uint64_t arena, table;
+  int sections;
+};
+
+Room room_of(const rtu_agent_config& config, const kernels::Kernels<float>& kernels) {
   core::Builder footprint(nullptr, nullptr, static_cast<uint32_t>(kernels.lanes));
   (void)learners::make_stream_ac<float>(footprint, native(config));
-  return aligned(footprint.bytes());
+  const uint64_t table = kTableBytes + static_cast<uint64_t>(footprint.sections()) * sizeof(core::Section);
+  return {aligned(footprint.bytes()), config.checkpoints != 0 ? aligned(table) : 0, footprint.sections()};
 }
 
 const kernels::Kernels<float>* accepted(const rtu_agent_config* config) {
@@ -161,7 +168,8 @@ void rtu_agent_config_init(rtu_agent_config* config) {
 size_t rtu_agent_bytes(const rtu_agent_config* config) {
   const auto* kernels = accepted(config);
   if (kernels == nullptr) return 0;
-  const uint64_t bytes = kAgentBytes + arena_bytes(*config, *kernels) + (config->checkpoints != 0 ? kTableBytes : 0);
+  const Room room = room_of(*config, *kernels);
+  const uint64_t bytes = kAgentBytes + room.arena + room.table;
   const auto size = static_cast<size_t>(bytes);
   return size == bytes ? size : 0;  // more than this host can address
 }
@@ -174,14 +182,14 @@ int32_t rtu_agent_init(const rtu_agent_config* config, void* memory, size_t byte
   auto* out = static_cast<rtu_agent*>(memory);
   out->kernels = accepted(config);
   out->arena = static_cast<unsigned char*>(memory) + kAgentBytes;
-  const auto lanes = static_cast<uint32_t>(out->kernels->lanes);
   if (config->checkpoints != 0) {
-    out->table = reinterpret_cast<core::SectionTable*>(out->arena + arena_bytes(*config, *out->kernels));
-    core::Builder footprint(nullptr, out->table, lanes);
-    (void)learners::make_stream_ac<float>(footprint, native(*config));
-    if (core::failed(out->table->status)) return code(out->table->status);
+    const Room room = room_of(*config, *out->kernels);
+    unsigned char* const table = out->arena + room.arena;
+    out->table = reinterpret_cast<core::SectionTable*>(table);
+    out->table->sections = reinterpret_cast<core::Section*>(table + kTableBytes);
+    out->table->capacity = room.sections;
   }
-  core::Builder arena(out->arena, nullptr, lanes);
+  core::Builder arena(out->arena, out->table, static_cast<uint32_t>(out->kernels->lanes));
   out->learner = learners::make_stream_ac<float>(arena, native(*config));
   for (int i = 0; i < out->learner.nets; ++i) learners::bind_kernels(out->learner.net[i], out->kernels);
   learners::init(out->learner, config->seed);

@@ -153,11 +153,13 @@ class Trial {
 
 template <class T, class Config>
 py::tuple footprint_of(const Config& config) {
-  auto table = std::make_unique<core::SectionTable>();
-  core::Builder arena(nullptr, table.get(), static_cast<uint32_t>(kernels_for<T>()->lanes));
-  (void)make_learner<T>(arena, config);
-  check_sections(*table);
-  return py::make_tuple(arena.bytes(), section_rows(*table));
+  const auto lanes = static_cast<uint32_t>(kernels_for<T>()->lanes);
+  core::Builder counted(nullptr, nullptr, lanes);
+  (void)make_learner<T>(counted, config);
+  SizedTable table(counted.sections());
+  core::Builder described(nullptr, &table, lanes);
+  (void)make_learner<T>(described, config);
+  return py::make_tuple(described.bytes(), section_rows(table));
 }
 
 template <class T, class Config>

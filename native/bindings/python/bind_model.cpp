@@ -83,6 +83,7 @@ void bind_model(py::module_& m) {
   m.attr("checkpoint_version") = core::kCheckpointVersion;
   m.attr("oldest_checkpoint_version") = core::kOldestCheckpointVersion;
   m.attr("max_layers") = learners::kMaxLayers;
+  m.attr("section_bytes") = sizeof(core::Section);
 
   m.def("is_cell_parameter", [](const std::string& leaf) { return cells::is_parameter(leaf.c_str()); });
   m.def("open_checkpoint", &open_checkpoint);

@@ -62,10 +62,16 @@ inline py::dtype numpy_dtype(core::DType dtype) {
   }
 }
 
-inline void check_sections(const core::SectionTable& table) {
-  if (core::failed(table.status))
-    refuse("hidden, encoder, optimizer: together more than " + std::to_string(core::kMaxSections) + " arrays");
-}
+// A table of sections with memory for as many as a layout has.
+struct SizedTable : core::SectionTable {
+  explicit SizedTable(int wanted) : room(static_cast<size_t>(wanted)) {
+    sections = room.data();
+    capacity = wanted;
+  }
+  SizedTable(const SizedTable&) = delete;
+  SizedTable& operator=(const SizedTable&) = delete;
+  std::vector<core::Section> room;
+};
 
 // (name, dtype, shape, bytes, offset, saved) of each section.
 inline py::list section_rows(const core::SectionTable& table) {
@@ -219,16 +225,15 @@ class Model {
     DenormalsFlushed flushed_;
   };
 
-  // Computes the layout with `make(builder)`, then binds it to new, zeroed memory with a second call.
+  // Counts the layout with `make(builder)`, then binds it to new, zeroed memory with a second call.
   template <class Make>
   auto build(uint32_t lanes, Make make) {
-    table_ = std::make_unique<core::SectionTable>();
-    core::Builder footprint(nullptr, table_.get(), lanes);
+    core::Builder footprint(nullptr, nullptr, lanes);
     (void)make(footprint);
-    check_sections(*table_);
+    table_ = std::make_unique<SizedTable>(footprint.sections());
     bytes_ = footprint.bytes();
     memory_ = allocate(bytes_);
-    core::Builder bind(memory_.get(), nullptr, lanes);
+    core::Builder bind(memory_.get(), table_.get(), lanes);
     return make(bind);
   }
 
@@ -239,7 +244,7 @@ class Model {
     throw py::key_error("no section is named " + name);
   }
 
-  std::unique_ptr<core::SectionTable> table_;
+  std::unique_ptr<SizedTable> table_;
   Memory memory_;
   uint64_t bytes_ = 0;
   mutable Occupancy occupancy_;

@@ -68,7 +68,7 @@ static void learn_with_fault(uint32_t seed, const std::string& what) {
 int main(int argc, char** argv) {
   const std::string verb = argc > 1 ? argv[1] : "";
   const auto number = [argv](int i) { return static_cast<uint32_t>(std::strtoul(argv[i], nullptr, 10)); };
-  static core::SectionTable table;
+  static core::LargestTable table;
   core::Pools pools = pools_of(memory);
   core::Builder described(&pools, &table);
   (void)learners::make_stream_ac<float>(described, config());
