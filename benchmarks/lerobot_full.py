@@ -12,12 +12,13 @@ acts; LeRobot's own bus reads and writes what ours does; a learner's residual ru
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import json
 import platform
 import time
 from pathlib import Path
 from typing import Any
+
+from peer_programs.measured import versions
 
 import rtu_edge as rtu
 from rtu_edge.device.bus_server import BusServer, Joint
@@ -25,18 +26,11 @@ from rtu_edge.device.emulated_bus import EmulatedBus
 from rtu_edge.device.schema import Safe
 
 NAMES = ("shoulder", "elbow")
+PACKAGES = ("lerobot", "torch", "numpy", "feetech-servo-sdk", "rtu_edge", "lerobot_robot_rtu_edge")
 STEPS = 200
 TRIES = 100
 BOUND_RAD = 0.02
 TTL_MS = 2000  # a busy host
-
-
-def versions() -> dict[str, str]:
-    """Of Python and the packages that matter."""
-    found = {"python": platform.python_version()}
-    for name in ("lerobot", "torch", "numpy", "feetech-servo-sdk", "rtu_edge", "lerobot_robot_rtu_edge"):
-        found[name] = importlib.metadata.version(name)
-    return found
 
 
 def their_bus(port: str) -> dict[str, Any]:
@@ -125,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--out", type=Path, help="Write versions and results as JSON")
     out = parser.parse_args().out
-    found: dict[str, Any] = {"versions": versions()}
+    found: dict[str, Any] = {"versions": {"python": platform.python_version()} | versions(PACKAGES)}
     print(json.dumps(found), flush=True)
     with EmulatedBus("feetech", servos=2) as bus:
         found["their_bus"] = their_bus(bus.port)

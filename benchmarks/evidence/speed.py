@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 
 import rtu_edge as rtu
-from benchmarks.evidence import jax_agent, mujoco, store
+from benchmarks.evidence import jax_agent, mujoco
 from benchmarks.measure import Run, hold_one_core, host_facts, interleave, isas, required, summary, timed
+from benchmarks.peer_programs.measured import versions
 from rtu_edge import _testing
 from rtu_edge.device.plants import Plant
 
@@ -232,7 +233,7 @@ def measure(rounds: int, with_jax: bool = True, hold: bool = True, with_hopper: 
     """Every size; medians in us and the ratios of GOALS."""
     result: dict[str, Any] = {
         "host": host_facts(hold_one_core() if hold else "not pinned"),
-        "versions": store.versions(),
+        "versions": versions(),
         "rounds": rounds,
         "sizes": [],
     }

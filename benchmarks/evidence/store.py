@@ -5,26 +5,14 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import host_facts
+from benchmarks.peer_programs.measured import versions
 from rtu_edge._base import files
 
 FOLDER = Path("build/evidence")  # of runs; tables are read from benchmarks/results
-PACKAGES = ("numpy", "gymnasium", "mujoco", "jax", "stable-baselines3", "sb3-contrib", "streamlet")
-
-
-def versions() -> dict[str, str]:
-    """Of the packages that are installed."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def read(path: Path) -> dict[str, Any] | None:

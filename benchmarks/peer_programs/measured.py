@@ -17,8 +17,8 @@ from importlib import metadata
 from typing import Any
 
 SEEN = {"CartPole-v1": [0, 2], "Pendulum-v1": [0, 1]}  # the entries of the observation that are positions
-PACKAGES = ("rtu_edge", "numpy", "gymnasium", "torch", "stable-baselines3", "sb3-contrib", "jax", "flax", "gymnax",
-            "memorax", "streamlet")  # fmt: skip
+PACKAGES = ("rtu_edge", "numpy", "gymnasium", "mujoco", "torch", "stable-baselines3", "sb3-contrib", "jax", "flax",
+            "gymnax", "memorax", "streamlet")  # fmt: skip
 
 Episodes = Iterable[tuple[int, float]]  # length, return
 
@@ -55,10 +55,10 @@ def compiled_positions_only(task: str) -> tuple[Any, Any]:
     return LogWrapper(PositionsOnly(env)), params
 
 
-def versions() -> dict[str, str]:
-    """Of what is installed."""
+def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """Of what is installed. It is here because a peer's environment has only its library and this folder."""
     found = {}
-    for name in PACKAGES:
+    for name in packages:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
