@@ -187,6 +187,26 @@ def test_more_passes_explain_more_and_rows_of_others_are_not_imitated() -> None:
     assert agents[2].clone(**mixed, demonstrated=own, passes=40).action_error[0] < 0.25
 
 
+@pytest.mark.parametrize("discrete", [False, True])
+def test_an_action_that_never_changes_has_no_share_but_a_word(discrete: bool) -> None:
+    """Of a variance of zero every share is senseless: it was 10^4 % and more."""
+    log = sine(discrete=discrete)
+    if discrete:
+        agent, log["actions"] = rtu.StreamAC(2, n_actions=3, units=4, hidden=4), np.ones(120)
+    else:
+        agent, log["actions"] = (
+            rtu.StreamAC(2, 2, units=4, hidden=4),
+            np.hstack([log["actions"], np.full((120, 1), 0.3)]),
+        )
+    found = agent.clone(**log, passes=3)
+    assert found.action_error[-1] is None and None not in found.action_error[:-1]
+    said = str(found).splitlines()
+    assert re.match(r"policy: - of the" if discrete else r"policy: [\d.]+%, - of the", said[1])
+    assert said[2].startswith(f"action {0 if discrete else 1}: the same in all of the log")
+    changing = str(rtu.StreamAC(2, 1, units=4, hidden=4).clone(**sine(), passes=3))
+    assert "the same in all" not in changing
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -27,6 +27,7 @@ Float = npt.NDArray[np.float64]
 _SEGMENTS = 20  # of the passes; the step size falls from each to the next, in all to _LAST_STEP of the first
 _LAST_STEP = 0.01
 _SIGMA_SHARE = 0.25  # of the deviation of the demonstrated actions
+_LEAST_SPREAD = 1e-3  # an action with a smaller deviation, in halves of its range, counts as one that does not change
 _ABOVE_FLOOR = 1.01  # the smallest sigma, as a multiple of sigma_floor
 _STATISTICS = ("mean", "mean_low", "m2", "m2_low", "count")
 _SHARED = ("units", "hidden", "encoder", "cell", "credit", "activation", "units_per_pole", "dtype")
@@ -40,7 +41,8 @@ class CloneResult:
         steps, episodes: of the log.
         passes: over it.
         action_error: for each continuous action the share of its variance that the policy does not explain, in the last
-            pass; for discrete actions the share of rows in which another choice is the most likely one, (1,).
+            pass; for discrete actions the share of rows in which another choice is the most likely one, (1,). None for
+            an action that does not change in the log: it has no variance to explain.
         value_error: root mean square of value minus TD(lambda) target, as a share of the targets' largest magnitude.
         sigma: standard deviation of each continuous action that exploration starts with; empty: discrete.
         reward_per_step: mean.
@@ -49,16 +51,21 @@ class CloneResult:
     steps: int
     episodes: int
     passes: int
-    action_error: tuple[float, ...]
+    action_error: tuple[float | None, ...]
     value_error: float
     sigma: tuple[float, ...]
     reward_per_step: float
 
     def __str__(self) -> str:
-        error = ", ".join(f"{each:.2%}" for each in self.action_error)
+        error = ", ".join("-" if each is None else f"{each:.2%}" for each in self.action_error)
         what = "of the action's variance is not explained" if self.sigma else "of the choices differ"
         lines = [f"{counted(self.steps, 'step')}, {counted(self.episodes, 'episode')}, {self.passes} passes"]
         lines += [f"policy: {error} {what}; value: off by {self.value_error:.2%}"]
+        if still := [str(number) for number, each in enumerate(self.action_error) if each is None]:
+            lines += [
+                f"action {', '.join(still)}: the same in all of the log, which does not show when another is due; if it"
+                " should, record a log in which the commands are disturbed (docs/start_good.md, 1)"
+            ]
         if self.sigma:
             lines += ["exploration starts at sigma = " + ", ".join(f"{each:.3g}" for each in self.sigma)]
         return "\n".join(lines)
@@ -239,7 +246,7 @@ class _Cloning:
             low, scale = np.zeros(self.width), np.ones(self.width)
         else:
             shown = self.demo.actions[self.used]
-            low, scale = np.zeros(self.width), np.maximum(shown.std(axis=0), 1e-3)
+            low, scale = np.zeros(self.width), np.maximum(shown.std(axis=0), _LEAST_SPREAD)
         step, n = self._step_size, self.width
         if self.config["body"] == "shared":
             offset, scales = np.append(low, value), np.append(scale, spread)
@@ -272,7 +279,7 @@ class _Cloning:
 
         return wanted
 
-    def run(self, passes: int) -> tuple[Float, float]:
+    def run(self, passes: int) -> tuple[list[float | None], float]:
         """The passes; the policy's error and the value's in the last one."""
         shown = np.zeros((len(self.x), self.width))
         for number in range(passes):
@@ -291,11 +298,12 @@ class _Cloning:
                 raise RuntimeError("clone: it has diverged; nothing has changed; give a smaller step_size")
         return self._error(shown), self._value_error()
 
-    def _error(self, shown: Float) -> Float:
+    def _error(self, shown: Float) -> list[float | None]:
         actions, found = self.demo.actions[self.used], shown[self.used]
         if self.discrete:
-            return np.array([float(np.mean(found.argmax(axis=1) != actions))])
-        return np.asarray(((found - actions) ** 2).mean(axis=0) / np.maximum(actions.var(axis=0), 1e-12))
+            return [float(np.mean(found.argmax(axis=1) != actions)) if np.ptp(actions) else None]
+        pairs = zip(((found - actions) ** 2).mean(axis=0), actions.var(axis=0), strict=True)
+        return [float(error / spread) if spread > _LEAST_SPREAD**2 else None for error, spread in pairs]
 
     def _value_error(self) -> float:
         rows = ~self.demo.ends
@@ -370,7 +378,7 @@ def clone(
         steps=len(demo.rewards),
         episodes=int(demo.ends.sum()),
         passes=passes,
-        action_error=tuple(map(float, error)),
+        action_error=tuple(error),
         value_error=value_error,
         sigma=tuple(map(float, chosen)),
         reward_per_step=float(demo.rewards.mean()),
