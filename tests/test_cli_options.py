@@ -16,6 +16,7 @@ import test_docs_commands
 
 import rtu_edge.cli
 from rtu_edge import __version__
+from rtu_edge._base.errors import ConfigError
 from rtu_edge.cli import options
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -157,3 +158,33 @@ def test_a_script_for_each_shell(shell: str, capsys: pytest.CaptureFixture[str])
         rtu_edge.cli.main(["completion", shell])
     assert leaving.value.code == 0
     assert "_RTU_EDGE_COMPLETE" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", sorted(name for name, option in OPTIONS if option.name == "out"))
+def test_a_file_for_a_folder_and_a_folder_for_a_file_are_refused_before_the_work(name: str, tmp_path: Path) -> None:
+    (option,) = (option for owner, option in OPTIONS if owner == name and option.name == "out")
+    file, made = tmp_path / "robot.json", tmp_path / "v1.2"
+    file.touch()
+    made.mkdir()
+    elf = tmp_path / "x.elf"
+    if name == "firmware":
+        uno = ["--board", "uno"]
+        for given, path, words in (uno, file, "is a file"), (uno, elf, "leave the ending"), ([], made, "a folder"):
+            with pytest.raises(ConfigError, match=words):
+                LEAVES[name].main(["tank.c", *given, "-o", str(path)], standalone_mode=False)
+        return
+    check, context = option.callback, click.Context(LEAVES[name])
+    assert check is not None
+    if ": a folder" in (option.help or ""):
+        for path in (file, file / "in", elf):
+            with pytest.raises(ConfigError, match=f"^-o {re.escape(str(path))}: .*(name a folder|leave the ending)"):
+                check(context, option, path)
+        for path in (made, tmp_path / "new" / "v1.3", tmp_path / "new"):
+            assert check(context, option, path) == path
+        return
+    for path in (made, tmp_path / "none" / "file"):
+        with pytest.raises(
+            ConfigError, match=f"^-o {re.escape(str(path))}: (a folder; name a file|there is no folder)"
+        ):
+            check(context, option, path)
+    assert check(context, option, elf) == elf

@@ -51,7 +51,7 @@ def command() -> None:
 )
 @click.option("--realtime/--no-realtime", default=True, help="Request locked memory and SCHED_FIFO  [default: on]")
 @options.cpu(-1)
-@options.out("a folder", "runs/bench-loop")
+@options.out_folder("a folder", "runs/bench-loop")
 @options.arm()
 @options.yes()
 @options.overrides
@@ -131,7 +131,7 @@ def loop(
     help="Length of the test in virtual time, in hours  [default: 10]",
 )
 @options.seed()
-@options.out("a folder", "runs/soak")
+@options.out_folder("a folder", "runs/soak")
 @options.as_json()
 def soak_command(hours: float, seed: int, out: Path, as_json: bool) -> None:
     """Learn for hours of virtual time over a link with faults.
@@ -171,7 +171,7 @@ def soak_command(hours: float, seed: int, out: Path, as_json: bool) -> None:
     default=0.2,
     help="Length of a drop  [default: 0.2]",
 )
-@options.out("a folder", "runs/drops")
+@options.out_folder("a folder", "runs/drops")
 def drops_command(count: int, away: float, out: Path) -> None:
     """Drop the plug of a simulated device while a run learns on it (docs/reconnect.md)."""
     from rtu_edge.bench import drops

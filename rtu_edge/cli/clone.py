@@ -9,7 +9,8 @@ import click
 from rich.markup import escape
 
 from rtu_edge.cli import complete, options
-from rtu_edge.cli.common import check_out, console, print_json, reading
+from rtu_edge.cli.common import console, print_json, reading
+from rtu_edge.cli.outputs import check_not_read
 
 
 @click.command("clone", epilog=options.examples("rtu-edge clone robot.toml runs/pd -o start.rtu"))
@@ -49,7 +50,7 @@ def command(
 
     settings = load_config(config, overrides)
     path = log / RunFolder.LOG if log.is_dir() else log
-    check_out(out, config, path)
+    check_not_read(out, config, path)
     with reading(path):
         found = read_log(path, memory)
         agent = make_agent(settings, found.head.sheet)

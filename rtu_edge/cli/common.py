@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rtu_edge.device.schema import Limits
     from rtu_edge.loop import Link
 
-__all__ = ["ask_to_arm", "changes", "check_out", "check_picture", "console", "print_json", "reading"]
+__all__ = ["ask_to_arm", "changes", "check_picture", "console", "print_json", "reading"]
 
 _PIPE_WIDTH = 4096
 
@@ -110,26 +110,6 @@ def _answer(question: str, link: Link | None) -> str:
     while link is not None and not select.select([sys.stdin], [], [], ATTEND_S)[0]:
         link.attend()
     return sys.stdin.readline()
-
-
-def check_out(path: Path, *read: Path) -> None:
-    """Check the file of -o before the work.
-
-    Args:
-        path: to be written.
-        read: files that the command reads.
-
-    Raises:
-        ConfigError: one of these files, a folder, or in a folder that does not exist.
-    """
-    from rtu_edge._base.errors import ConfigError
-
-    if any(path.exists() and each.exists() and path.samefile(each) for each in read):
-        raise ConfigError(f"-o {path}: this command reads that file; name another one")
-    if path.is_dir():
-        raise ConfigError(f"-o {path}: a folder; name a file")
-    if not path.parent.is_dir():
-        raise ConfigError(f"-o {path}: there is no folder {path.parent}")
 
 
 def check_picture(option: str, path: Path | None) -> None:

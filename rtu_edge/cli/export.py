@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rtu_edge.cli import complete, options
-from rtu_edge.cli.common import check_out
+from rtu_edge.cli.outputs import check_not_read
 
 _C = (".h", ".c")
 
@@ -51,7 +51,7 @@ def command(checkpoint: Path, out: Path | None, weights: str, learn: bool, fixed
         if (name == "name" or name in in_c_only) != in_c:
             wanted = ".h" if not in_c else ".onnx"
             raise click.UsageError(f"--{name} is for a file that ends with {wanted}; -o names {path}")
-    check_out(path, checkpoint)
+    check_not_read(path, checkpoint)
     try:
         agent = load(checkpoint)
         if in_c:

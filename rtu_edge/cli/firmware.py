@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from rtu_edge.cli import options
+from rtu_edge.cli.outputs import check_file, check_folder
 
 
 @click.command("firmware", epilog=options.examples("rtu-edge firmware winch.c --board uno"))
 @click.argument("plant", type=click.Path(path_type=Path))
-@options.out("", "", "build/tl_firmware")
+@options.out("", "", "build/tl_firmware", check=None)
 @click.option("--board", metavar="NAME", help="Board, in place of a process")
 def command(plant: Path, out: Path | None, board: str | None) -> None:
     """Build the firmware around a plant of your own.
@@ -22,6 +23,8 @@ def command(plant: Path, out: Path | None, board: str | None) -> None:
     from rtu_edge.device.boards import build_board
     from rtu_edge.device.firmware import build_firmware
 
+    if out is not None:
+        check_folder(out) if board is not None else check_file(out, made=True)
     if board is not None:
         image = build_board(board, str(plant), out or Path("build") / "boards" / f"{board}-{plant.stem}")
         click.echo(f"{image}: for {board}, built around {plant}; docs/boards.md has the command that flashes it")

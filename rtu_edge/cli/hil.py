@@ -87,7 +87,7 @@ def list_kinds(as_json: bool) -> None:
 )
 @click.option("--only", multiple=True, metavar="NAME", help="Run only faults of this name or kind; may be repeated")
 @options.seed(None, "the suite's")
-@options.out("a folder", "runs/hil")
+@options.out_folder("a folder", "runs/hil")
 @click.option(
     "--report",
     "sent",

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from rtu_edge.cli import complete
+from rtu_edge.cli.outputs import check_file, check_folder
 
 __all__ = [
     "Number",
@@ -27,6 +28,7 @@ __all__ = [
     "force",
     "memory",
     "out",
+    "out_folder",
     "overrides",
     "plot",
     "scheduler",
@@ -126,15 +128,29 @@ def seconds(default: float | None, shown: str) -> Decorator[Any]:
     )
 
 
-def out(more: str, default: str = "", shown: str = "") -> Decorator[Any]:
-    """-o, --out, as a path; None without a default, which `shown` describes."""
+def out(
+    more: str, default: str = "", shown: str = "", *, check: Callable[[Path], None] | None = check_file
+) -> Decorator[Any]:
+    """-o, --out, as a path; None without a default, which `shown` describes. check: of the path, before the work."""
+
+    def checked(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+        if path is not None and check is not None:
+            check(path)
+        return path
+
     return click.option(
         "-o",
         "--out",
         type=click.Path(path_type=Path),
         default=Path(default) if default else None,
+        callback=checked,
         help=_help("Output file or folder", more, shown or default),
     )
+
+
+def out_folder(more: str, default: str = "", shown: str = "") -> Decorator[Any]:
+    """-o of a command that writes several files."""
+    return out(more, default, shown, check=check_folder)
 
 
 def plot(more: str) -> Decorator[Any]:
@@ -249,7 +265,8 @@ def training_runs(out_more: str, out_shown: str) -> Decorator[Any]:
 
     def add(command: Any) -> Any:
         one_run = steps(shown="the study's", more="the training of each run")
-        for option in (as_json(), overrides, out(out_more, shown=out_shown), scheduler, workers, one_run, seeds()):
+        results = out_folder(out_more, shown=out_shown)
+        for option in (as_json(), overrides, results, scheduler, workers, one_run, seeds()):
             command = option(command)
         return command
 

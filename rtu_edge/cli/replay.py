@@ -43,7 +43,7 @@ _LONG = 200_000  # minimum records for a progress bar
     help="Configuration with the fallback controller, where the log's names code or a file, which is not used",
 )
 @options.memory
-@options.out("a folder for the result of --set", shown="what-if in the log's folder")
+@options.out_folder("a folder for the result of --set", shown="what-if in the log's folder")
 @options.tolerance(1e-3, "on another instruction set than the recorded one")
 @options.as_json()
 def command(
