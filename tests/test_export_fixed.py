@@ -192,6 +192,22 @@ def test_what_integers_do_not_hold_is_refused(given, message, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_agent_that_has_observed_nothing_is_refused_until_ranges_are_known(tmp_path):
+    """Its inputs are all scaled by 0: the file would answer the same to everything, and state an error of 0 %."""
+    agent = rtu.StreamAC(2, 1, units=4, hidden=4, previous_reward=True)
+    with pytest.raises(ValueError, match="agent: no observation has moved in 0 steps; fixed needs the range"):
+        export_c(agent, tmp_path / "policy.h", fixed=True)
+    agent.run(np.full((5, 2), 3.0, np.float32), np.zeros(5, np.float32))
+    with pytest.raises(ValueError, match="agent: no observation has moved in 5 steps"):
+        export_c(agent, tmp_path / "policy.h", fixed=True)
+    agent.load_normalizer({"mean": [3.0, 0.0], "variance": [1.0, 0.0], "count": 5})
+    with pytest.raises(ValueError, match="agent: no reward has moved in 5 steps; fixed needs the range"):
+        export_c(agent, tmp_path / "policy.h", fixed=True)
+    assert list(tmp_path.iterdir()) == []
+    agent.run(np.full((5, 2), 3.0, np.float32), np.arange(5, dtype=np.float32))
+    export_c(agent, tmp_path / "policy.h", fixed=True)
+
+
 @pytest.mark.parametrize(
     ("cell", "names", "message"),
     [

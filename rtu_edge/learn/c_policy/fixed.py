@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rtu_edge._base.errors import ConfigError
+from rtu_edge._base.validation import counted
 from rtu_edge._base.version import __version__
 from rtu_edge.learn.c_policy import fixed_text as text
 from rtu_edge.learn.c_policy.fixed_cells import LARGEST_BOUND, cell, inputs
@@ -46,7 +47,7 @@ class FixedPolicy:
     """
 
     def __init__(self, agent: Any) -> None:
-        _check(agent.config)
+        _check(agent)
         parts, parameters, program = Parts.of(agent), agent.parameters, Program()
         self.parts, self.program = parts, program
         encoder, body = (layers_of(f"{parts.body}.{name}", parameters) for name in ("encoder", "layer"))
@@ -96,7 +97,8 @@ def _first(parts: Parts) -> Array:
     return np.vstack([first * gains, second * gains])
 
 
-def _check(config: Mapping[str, Any]) -> None:
+def _check(agent: Any) -> None:
+    config = agent.config
     if not config.get("normalize_observation", True):
         raise ConfigError("normalize_observation = False: fixed needs the range of the inputs, expected True")
     bound = float(config.get("observation_bound", 0.0))
@@ -105,6 +107,14 @@ def _check(config: Mapping[str, Any]) -> None:
                           f" at most {LARGEST_BOUND:g}")  # fmt: skip
     if config.get("previous_reward") and not config.get("scale_reward", True):
         raise ConfigError("scale_reward = False: with previous_reward fixed needs its range, expected True")
+    seen = agent.normalizer
+    reward_moved = bool(seen["return_variance"]) if config.get("previous_reward") else True
+    for what, moved in (("observation", seen["scale"].any()), ("reward", reward_moved)):
+        if not moved:
+            raise ConfigError(
+                f"agent: no {what} has moved in {counted(seen['count'], 'step')}; fixed needs the range of the inputs:"
+                " let it learn first, or load_normalizer() with statistics of a log"
+            )
 
 
 def _arguments(config: Mapping[str, Any], kind: str, small: str) -> list[str]:
