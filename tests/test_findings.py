@@ -229,3 +229,71 @@ def test_what_stands_twice_is_the_same() -> None:
     assert f"{100 * float(bounds['kEntropyLeast']):.0f} %" in texts[Finding.EXPLORATION_LOST]
     assert f"above {bounds['kSigmaMost']} " in texts[Finding.EXPLORATION_LARGE]
     assert f"over {bounds['kErrorGrowth']} times" in texts[Finding.TD_ERROR] and bounds["kWindowSteps"] == "1000"
+
+
+SIGNALS: dict[str, tuple[type[Any], dict[str, Any]]] = {
+    "TDBank": (rtu.TDBank, {"gammas": (0.9, 0.95), "scale_cumulant": False}),
+    "TDPredictor": (rtu.TDPredictor, {"scale_cumulant": False, "activation": "tanh"}),
+    "OnlineRegressor": (rtu.OnlineRegressor, {"n_outputs": 1, "activation": "tanh"}),
+}
+
+
+@pytest.mark.parametrize("how", ["step", "run", "bound"])
+@pytest.mark.parametrize(("optimizer", "size"), [("sgd", 1e18), ("adam", 1e25)])
+@pytest.mark.parametrize("kind", SIGNALS)
+def test_a_learner_without_a_policy_warns_once_when_a_value_is_not_finite(
+    kind: str, optimizer: str, size: float, how: str
+) -> None:
+    """With sgd weights become NaN, which tanh hides from the predictions; with Adam second moments overflow, and the
+    weights just stop."""
+    made, settings = SIGNALS[kind]
+    learner = made(3, units=8, optimizer=optimizer, **settings)
+    x = np.random.default_rng(0).standard_normal((40, 3)).astype(np.float32)
+    width = 2 if kind == "TDBank" else 1
+    signal = (size * np.sin(np.arange(40.0 * width))).astype(np.float32).reshape(40, width)
+    rows = signal[:, 0] if kind == "TDPredictor" else signal
+    buffers = [np.zeros(3, np.float32)]
+    if how == "bound":
+        count = {"TDBank": 2, "TDPredictor": 0, "OnlineRegressor": 2}[kind]
+        buffers += [np.zeros(width, np.float32) for _ in range(count)]
+        learner.bind(*buffers)
+
+    def learn() -> None:
+        if how == "run":
+            learner.run(x, rows)
+            return
+        for row, wanted in zip(x, rows, strict=True):
+            if how == "step" and kind == "OnlineRegressor":
+                learner.predict(row)
+                learner.update(wanted)
+            elif how == "step":
+                learner.step(row, wanted)
+            else:
+                buffers[0][:] = row
+                if kind != "TDPredictor":
+                    buffers[1 if kind == "TDBank" else 2][:] = wanted
+                learner.step_bound(*([float(wanted)] if kind == "TDPredictor" else []))
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        learn()
+        learn()
+    (told,) = [one for one in caught if issubclass(one.category, LearnerWarning)]
+    assert re.match(
+        rf"{kind}, update \d+: a value of the learner is NaN or infinite\. .* start again; with", str(told.message)
+    )
+    assert told.filename == __file__
+    with pytest.raises(rtu.CheckpointError, match="not finite"):
+        learner.save("/dev/null")
+
+
+@pytest.mark.parametrize("kind", SIGNALS)
+def test_large_signals_that_a_learner_bears_are_no_finding(kind: str) -> None:
+    """Bounded steps stay finite up to the end of the range; above 1e12 the whole state is checked in each step."""
+    made, settings = SIGNALS[kind]
+    learner = made(3, units=8, optimizer="obgd", **settings)
+    x = np.random.default_rng(0).standard_normal((40, 3)).astype(np.float32)
+    signal = np.full((40, 2 if kind == "TDBank" else 1), 1e15, np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        learner.run(x, signal[:, 0] if kind == "TDPredictor" else signal)

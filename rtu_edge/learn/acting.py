@@ -22,10 +22,6 @@ __all__ = ["Actor"]
 class Actor(Learner):
     """A learner that acts: StreamAC, StreamQ, StreamSARSA, StreamQRC."""
 
-    def _start(self, native: type, native_config: dict[str, Any], arguments: dict[str, Any]) -> None:
-        super()._start(native, native_config, arguments)
-        self._core.on_finding(findings.warner(self))
-
     @property
     def observation_size(self) -> int:
         """Observations d."""

@@ -14,7 +14,7 @@ from rtu_edge import _core
 from rtu_edge._base import files
 from rtu_edge._base.errors import ConfigError
 from rtu_edge._base.validation import check_bool, check_int, check_number, check_sections
-from rtu_edge.learn import checkpoint, parameters
+from rtu_edge.learn import checkpoint, findings, parameters
 
 __all__ = ["VARIANCE_EPS", "Array", "Learner"]
 
@@ -55,6 +55,7 @@ class Learner:
             raise ConfigError(f"{self.kind}: an argument that no checkpoint can hold: {error}") from error
         self._native_config = native_config
         self._core = native(native_config, arguments["dtype"], arguments["seed"])
+        self._core.on_finding(findings.warner(self))
 
     @property
     def core(self) -> Any:

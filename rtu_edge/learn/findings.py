@@ -56,10 +56,20 @@ _TEXTS = {
     ),
 }
 
-# The next step for a learner of action values, where it is another.
-_VALUES = {
-    Finding.EXPLORATION_LOST: "if the reward no longer rises, raise epsilon_end",
-    Finding.TD_ERROR: "look for outliers in the reward and for a change of the plant; without either, raise kappa",
+# The next step for learners where it is another: of action values, and without a policy.
+_OTHERS: dict[str, dict[Finding, str]] = {
+    "epsilon_end": {
+        Finding.EXPLORATION_LOST: "if the reward no longer rises, raise epsilon_end",
+        Finding.TD_ERROR: "look for outliers in the reward and for a change of the plant; without either, raise kappa",
+    },
+    "scale_cumulant": {
+        Finding.NOT_FINITE: "load a checkpoint or start again; with normalize_observation=True and scale_cumulant=True "
+        "steps are bounded",
+    },
+    "n_outputs": {
+        Finding.NOT_FINITE: "load a checkpoint or start again; with inputs and targets of about 1 and optimizer='obgd' "
+        "steps are bounded",
+    },
 }
 
 
@@ -91,7 +101,7 @@ def summary_of(found: Mapping[str, int]) -> str:
 def warner(agent: Any) -> Callable[[int], None]:
     """The function that the core calls with the bits of new findings; holds no reference to the agent."""
     kind, which = type(agent).__name__, weakref.ref(agent)
-    remedies = _VALUES if "epsilon_end" in agent.config else {}
+    remedies = next((_OTHERS[argument] for argument in _OTHERS if argument in agent.config), {})
 
     def warn(bits: int) -> None:
         learner = which()

@@ -45,8 +45,12 @@ class BankOf final : public SignalOf<Bank, learners::TdBank<T>> {
     check_sizes(c, learner_.config.heads);
     py::array_t<T> out(learner_.config.heads);
     T* values = out.mutable_data();
-    const Call call(*this);
-    check(learners::step(learner_, input.data(), c.data(), values), "step");
+    {
+      const Call call(*this);
+      check(learners::step(learner_, input.data(), c.data(), values), "step");
+      this->watch();
+    }
+    this->reported.report();
     return out;
   }
 
@@ -60,10 +64,13 @@ class BankOf final : public SignalOf<Bank, learners::TdBank<T>> {
     Status status = Status::kOk;
     {
       const Released released(*this);
-      for (py::ssize_t i = 0; i < k && status == Status::kOk; ++i)
+      for (py::ssize_t i = 0; i < k && status == Status::kOk; ++i) {
         status = learners::step(learner_, input.data() + i * learner_.config.observation_size, c.data() + i * heads,
                                 values + i * heads);
+        this->watch();
+      }
     }
+    this->reported.report();
     check(status, "run");
     return out;
   }
@@ -110,8 +117,9 @@ class BankOf final : public SignalOf<Bank, learners::TdBank<T>> {
           if (!fits(bound.cumulants.data()[i]) && std::isfinite(bound.cumulants.data()[i])) return too_large(bound, i);
         status = learners::step(bank, static_cast<const T*>(bound.x.data()),
                                 static_cast<const T*>(bound.cumulants.data()), bound.values.data());
+        bound.model->watch();
       }
-      if (status == Status::kOk) Py_RETURN_NONE;
+      if (status == Status::kOk) return bound.model->reported.none_or_error();
       if (learners::all_finite(bound.x.data(), bank.config.observation_size))
         return raise_for(status, "step_bound", "cumulants", bound.cumulants.data(), bank.config.heads);
       return raise_for(status, "step_bound", "x", bound.x.data(), bank.config.observation_size);

@@ -36,8 +36,12 @@ class PredictorOf final : public SignalOf<Predictor, learners::TdPredictor<T>> {
     const double c = signal_of("cumulant", cumulant);
     const Numbers<T> input(x, {learner_.config.observation_size}, "x");
     T value = 0;
-    const Call call(*this);
-    check(learners::step(learner_, input.data(), c, &value), "step");
+    {
+      const Call call(*this);
+      check(learners::step(learner_, input.data(), c, &value), "step");
+      this->watch();
+    }
+    this->reported.report();
     return static_cast<double>(value);
   }
 
@@ -50,9 +54,12 @@ class PredictorOf final : public SignalOf<Predictor, learners::TdPredictor<T>> {
     Status status = Status::kOk;
     {
       const Released released(*this);
-      for (py::ssize_t i = 0; i < k && status == Status::kOk; ++i)
+      for (py::ssize_t i = 0; i < k && status == Status::kOk; ++i) {
         status = learners::step(learner_, input.data() + i * learner_.config.observation_size, c.data()[i], values + i);
+        this->watch();
+      }
     }
+    this->reported.report();
     check(status, "run");
     return out;
   }
@@ -87,8 +94,9 @@ class PredictorOf final : public SignalOf<Predictor, learners::TdPredictor<T>> {
         if (const char* problem = occupied.problem()) return raise_runtime(problem);
         const DenormalsFlushed flushed;
         status = learners::step(bound.model->learner_, bound.x.data(), cumulant, &value);
+        bound.model->watch();
       }
-      if (status == Status::kOk) return PyFloat_FromDouble(static_cast<double>(value));
+      if (status == Status::kOk) return bound.model->reported.number_or_error(static_cast<double>(value));
       return raise_for(status, "step_bound", "x", bound.x.data(), bound.model->learner_.config.observation_size);
     }
 
@@ -137,9 +145,13 @@ class RegressorOf final : public SignalOf<RegressorModel, learners::Regressor<T>
     if (!target.is_none())
       values.emplace(target, std::initializer_list<py::ssize_t>{learner_.config.outputs}, "target");
     T loss = 0;
-    const Call call(*this);
-    if (!predicted()) throw std::runtime_error("update() without predict(): a step is predict(), then update()");
-    check(learners::update(learner_, values ? values->data() : static_cast<const T*>(nullptr), &loss), "update");
+    {
+      const Call call(*this);
+      if (!predicted()) throw std::runtime_error("update() without predict(): a step is predict(), then update()");
+      check(learners::update(learner_, values ? values->data() : static_cast<const T*>(nullptr), &loss), "update");
+      this->watch();
+    }
+    this->reported.report();
     return static_cast<double>(loss);
   }
 
@@ -157,6 +169,7 @@ class RegressorOf final : public SignalOf<RegressorModel, learners::Regressor<T>
         status = both(input.data() + i * learner_.config.observation_size, wanted.data() + i * outputs, y + i * outputs,
                       loss + i);
     }
+    this->reported.report();
     check(status, "run");
     return py::make_tuple(predictions, losses);
   }
@@ -199,7 +212,7 @@ class RegressorOf final : public SignalOf<RegressorModel, learners::Regressor<T>
       }
       if (problem != nullptr) return raise_runtime(problem);
       if (!good_target) return raise_for(Status::kNonFinite, "step_bound", "target", bound.target.data(), outputs);
-      if (status == Status::kOk) return PyFloat_FromDouble(static_cast<double>(loss));
+      if (status == Status::kOk) return model.reported.number_or_error(static_cast<double>(loss));
       return raise_for(status, "step_bound", "x", bound.x.data(), model.learner_.config.observation_size);
     }
 
@@ -216,8 +229,10 @@ class RegressorOf final : public SignalOf<RegressorModel, learners::Regressor<T>
   }
   // target has been checked.
   Status both(const T* x, const T* target, T* y, T* loss) noexcept {
-    const Status status = learners::predict(learner_, x, y);
-    return core::failed(status) ? status : learners::update(learner_, target, loss);
+    Status status = learners::predict(learner_, x, y);
+    if (!core::failed(status)) status = learners::update(learner_, target, loss);
+    this->watch();
+    return status;
   }
 };
 

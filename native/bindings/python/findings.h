@@ -43,6 +43,13 @@ struct FindingReport {
   }
   // None, or null with Python's error set.
   PyObject* none_or_error() noexcept;
+  // The same with a number.
+  PyObject* number_or_error(double number) noexcept {
+    PyObject* const none = none_or_error();
+    if (none == nullptr) return nullptr;
+    Py_DECREF(none);
+    return PyFloat_FromDouble(number);
+  }
 
  private:
   void report_now();

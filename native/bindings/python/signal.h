@@ -1,8 +1,10 @@
 // What the learners for signals share: TDPredictor, TDBank, OnlineRegressor.
 #pragma once
 
+#include "native/bindings/python/findings.h"
 #include "native/bindings/python/model.h"
 #include "native/bindings/python/schema.h"
+#include "native/learners/health.h"
 
 namespace rtu::bindings {
 
@@ -10,6 +12,11 @@ class Signal : public Model {
  public:
   virtual void begin() = 0;
   virtual learners::StepInfo info() const = 0;
+  py::dict findings() const {
+    return findings_of(within_call([&] { return reported.windows; }));
+  }
+
+  FindingReport reported;  // of a value that is not finite, the only finding of a learner without a policy
 };
 
 // A class derived from Signal, on a native learner of one network.
@@ -34,7 +41,18 @@ class SignalOf : public Base {
   }
   void apply_pending() noexcept override { learners::flush(learner_.net); }
 
+  // After a step, within its call. Adam's second moments overflow without a trace in the step: its weights just stop.
+  void watch() noexcept {
+    if (this->reported.windows.seen != 0) return;
+    const bool usual = std::fabs(learner_.info->delta) <= kUsualError;
+    if (!learners::healthy(learner_.net) || (!usual && !core::finite_saved(*this->table(), this->memory())))
+      learners::find(this->reported.windows, learners::kFindingNonFinite, learner_.counters[learners::kSteps]);
+  }
+
   Learner learner_;
+
+ private:
+  static constexpr float kUsualError = 1e12f;  // times features of 1000 its square is far from a float's largest, 3e38
 };
 
 // The Python class: created from a configuration, in either precision.
@@ -48,7 +66,9 @@ py::class_<Base, Model> signal_class(py::module_& m, const char* name, Config (*
            }),
            py::arg("config"), py::arg("dtype"), py::arg("seed"))
       .def("begin", &Base::begin)
-      .def_property_readonly("info", [](const Base& self) { return learner_info(self.info()); });
+      .def_property_readonly("info", [](const Base& self) { return learner_info(self.info()); })
+      .def_property_readonly("findings", &Base::findings)
+      .def("on_finding", [](Base& self, const py::object& call) { self.reported.call = call; });
   return made;
 }
 
