@@ -54,6 +54,7 @@ def moved(before: dict[str, Any], agent: rtu.StreamAC) -> set[str]:
 # ---------------------------------------------------------------- in a loop of your own
 
 
+@pytest.mark.hazard("person-learned-as-own")
 @pytest.mark.parametrize("actions", [{}, {"n_actions": 3}], ids=["continuous", "discrete"])
 def test_the_actor_never_takes_the_persons_action_for_its_own(actions: dict[str, int]) -> None:
     """A person who does what the actor would have chosen, against the float64 reference, which has the score of no
@@ -163,6 +164,7 @@ def causes(records: Any) -> list[Cause]:
     return [Cause.of(int(word)) for word in records["mode"]]
 
 
+@pytest.mark.hazard("person-learned-as-own")
 def test_in_a_run_only_the_critic_learns_from_the_person() -> None:
     """Wide noise: half of the samples are clipped to an end, and the person is at that end."""
     agent = small(sigma_floor=3.0)
@@ -186,6 +188,7 @@ def test_in_a_run_only_the_critic_learns_from_the_person() -> None:
     assert moved(before, agent) == {"actor", "critic"}
 
 
+@pytest.mark.hazard("person-silent")
 def test_the_stages_of_the_way_back_and_the_jump_at_each() -> None:
     """Person, fallback for its dwell, learner. With back_s = 0.5 s, 25 steps, the first command is within 20 / 25 N of
     the person's last, plus what the controller itself changes; without a way back the jump is that to the controller.
@@ -212,6 +215,7 @@ def test_the_stages_of_the_way_back_and_the_jump_at_each() -> None:
         np.testing.assert_array_equal(overridden[1:], shared[:-1])
 
 
+@pytest.mark.hazard("person-silent")
 def test_in_lockstep_a_source_may_be_silent_out_of_range_or_raise() -> None:
     steps = itertools.count()
     said = {1: [math.nan], 2: [math.inf], 3: [math.nan], 4: [1e30], 5: [-1e30], 6: [3]}
@@ -253,6 +257,7 @@ def test_what_a_take_over_needs() -> None:
         config_of("take_over.silence_ms=1.0")
 
 
+@pytest.mark.hazard("person-silent")
 @pytest.mark.timing
 def test_in_real_time_a_source_that_does_not_return_is_silent() -> None:
     """The source hangs from its 20th question on: after 100 ms the fallback drives, to the end."""

@@ -1,4 +1,5 @@
 // Take-over by a person: the way back without a jump, and the seat that two threads share.
+// hazard: person-silent
 #include <math.h>
 
 #include <atomic>
