@@ -88,6 +88,18 @@ def test_c_by_pkg_config(package: Package, learned: set[str], tmp_path: Path, co
     balances(tmp_path / "static", tmp_path, learned)
 
 
+def test_the_commands_of_the_document_link_and_learn(package: Package, learned: set[str], tmp_path: Path) -> None:
+    """Word for word, with a home folder in which the library was installed as the document says."""
+    text = (ROOT / "docs" / "c_library.md").read_text(encoding="utf-8")
+    [commands] = [block for block in re.findall(r"(?s)```sh\n(.*?)```", text) if "controller" in block]
+    (tmp_path / "rtu_edge").symlink_to(package.prefix)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    printed = run("sh", "-euc", commands, cwd=tmp_path, env={**os.environ, "HOME": str(tmp_path)})
+    first, second = printed.splitlines(keepends=True)
+    assert first == second and LINE.fullmatch(first), printed
+    learned.add(first)
+
+
 def test_rust_by_cargo(package: Package, learned: set[str], tmp_path: Path) -> None:
     folder = Path(shutil.copytree(EXAMPLES / "rust", tmp_path / "rust", ignore=shutil.ignore_patterns("target")))
     program = folder / "target" / "release" / "cartpole"
