@@ -253,7 +253,7 @@ def test_a_supervised_run_replays_to_the_bit(changes: tuple[str, ...]) -> None:
 def test_the_native_loop_tells_what_was_applied(supervised: bool, tmp_path: Path) -> None:
     """Over the link, with commands that the slew limit changes: the replay, and a twin in Python that is given the
     record's values, end in the same state."""
-    config = logged.config_of(*TOML, "limits.force={min=-8, max=9, slew_per_s=300}", "run.steps=3000")
+    config = logged.config_of(*TOML, "limits.force={min=-8, max=9, slew_per_s=50}", "run.steps=3000")
     folder = RunFolder.create(tmp_path, "link")
     _, agent = logged.run(folder, config, supervised=supervised)
     log = read_log(folder.file(RunFolder.LOG))
@@ -278,7 +278,8 @@ def test_the_native_loop_tells_what_was_applied(supervised: bool, tmp_path: Path
             float(record["reward"]), bool(flags & rtu.loop.RecordFlag.TERMINATED),
             bool(flags & rtu.loop.RecordFlag.TRUNCATED), applied=applied if other else None,
         )  # fmt: skip
-    assert changed > 300 and twin.state_hash() == agent.state_hash()
+    # 1 N a step, of 17: 2400 to 2550 of the 3000 commands of five other seeds, since sigma is several N.
+    assert changed > 1500 and twin.state_hash() == agent.state_hash()
 
 
 def test_a_fallback_from_a_checkpoint_gets_only_observations(tmp_path: Path) -> None:

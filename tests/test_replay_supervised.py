@@ -55,7 +55,7 @@ def faulty(x: Array, reward: float, number: int) -> tuple[Array, float]:
     if number % 401 == 0:
         x[1] = np.inf
     if number % 389 == 0:
-        reward *= 1e6
+        reward *= 1e6 if number % 2 == 0 else 1e5  # the second scenario's range refuses the first
     if number % 503 < 2:
         reward = math.nan
     return x, reward
@@ -125,7 +125,7 @@ def drive(changes: tuple[str, ...], seed: int = 0) -> Callable[[Any, Head, Plant
     "changes",
     [
         (*EARLY, PD),
-        (*EARLY, SHAKY, "reward={min=0.0, max=10.0}"),
+        (*EARLY, SHAKY, "reward={min=0.0, max=5e5}"),
         (*EARLY, PD, "supervisor.mode='residual'", "supervisor.residual={force=0.3}"),
         (
             *EARLY,
@@ -142,8 +142,11 @@ def drive(changes: tuple[str, ...], seed: int = 0) -> Callable[[Any, Head, Plant
 def test_twenty_thousand_supervised_steps_verify_to_the_bit(changes: tuple[str, ...]) -> None:
     log, _ = logged.by_hand(logged.config_of(*changes), STEPS, hash_every=10, drive=drive(changes))
     monitor, sensor, mode = (log.records[name] for name in ("learner_monitor", "sensor_monitor", "mode"))
-    assert ((monitor & MonitorFlag.ROLLED_BACK) != 0).sum() >= 1
-    assert bool(((monitor & MonitorFlag.FROZEN) != 0).any()) == ("learner_monitor.max_rollbacks=2" in changes)
+    frozen, rolled = "learner_monitor.max_rollbacks=2" in changes, ((monitor & MonitorFlag.ROLLED_BACK) != 0).sum()
+    # 52 rewards are 1e5 or 1e6 times as large, 4 of 5 while it learns; a rollback restores the reward's scale, so that
+    # each is an error again.
+    assert rolled == 3 if frozen else rolled > 10, rolled
+    assert bool(((monitor & MonitorFlag.FROZEN) != 0).any()) == frozen
     for flag in (SensorFlag.HELD, SensorFlag.CLAMPED, SensorFlag.FALLBACK, SensorFlag.SPIKE, SensorFlag.STUCK):
         assert ((sensor & flag) != 0).sum() > 10, flag
     causes = {Cause.of(int(word)) for word in np.unique(mode)}
