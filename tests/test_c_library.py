@@ -89,7 +89,7 @@ def test_c_by_pkg_config(package: Package, learned: set[str], tmp_path: Path, co
 
 
 def test_the_commands_of_the_document_link_and_learn(package: Package, learned: set[str], tmp_path: Path) -> None:
-    """Word for word, with a home folder in which the library was installed as the document says."""
+    """Word for word, with a home folder in which the library was installed with its command."""
     text = (ROOT / "docs" / "c_library.md").read_text(encoding="utf-8")
     [commands] = [block for block in re.findall(r"(?s)```sh\n(.*?)```", text) if "controller" in block]
     (tmp_path / "rtu_edge").symlink_to(package.prefix)

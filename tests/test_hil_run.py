@@ -203,7 +203,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["junit.xml", "report.html", "results.json"]
     failing = tmp_path / "suite.toml"
     failing.write_text('[controller]\nbias = [0.0]\n[[fault]]\nkind = "drop"\nrate = 1.0\n')
-    with pytest.raises(CheckFailed, match="1 faults did not produce the expected result"):
+    with pytest.raises(CheckFailed, match="1 fault did not produce the expected result"):
         runner.invoke(command, ["run", str(failing), "--target", "sim", "--out", str(tmp_path)], catch_exceptions=False)
     assert list((tmp_path / "logs").iterdir())
 

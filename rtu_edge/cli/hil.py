@@ -123,6 +123,7 @@ def run(
     import msgspec
 
     from rtu_edge._base.errors import CheckFailed, SafetyStop
+    from rtu_edge._base.validation import counted
     from rtu_edge.hil.abort import Abort, AbortKey
     from rtu_edge.hil.report import write_report
     from rtu_edge.hil.run import check_chosen, is_simulated, run_suite
@@ -164,7 +165,8 @@ def run(
     if report.stopped:
         raise SafetyStop(report.stopped)
     if not report.passed:
-        raise CheckFailed(f"{len(run_) - held} faults did not produce the expected result; logs in {out / 'logs'}")
+        failed = counted(len(run_) - held, "fault")
+        raise CheckFailed(f"{failed} did not produce the expected result; logs in {out / 'logs'}")
 
 
 _HEAD = f"   {'target':14}{'fault':52}{'result':15}{'noticed':>10}{'safe':>11}{'accepted':>10}{'recovered':>12}"

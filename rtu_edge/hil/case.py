@@ -79,7 +79,7 @@ def run_case(
         if passed or not try_again(attempt, disturbed=case.disturbed, armed=armed):
             break
     if not passed and case.disturbed:
-        result.why.append(f"no verdict: this host was disturbed in each of {attempt} attempts")
+        result.why.append(f"no verdict: this host was disturbed in each of {attempt} attempts (docs/hil.md, A suite)")
     result.seconds = round(time.monotonic() - begin_s, 3)
     if logs is not None and not passed and case.trace is not None:
         logs.mkdir(parents=True, exist_ok=True)
