@@ -189,7 +189,14 @@ def test_a_stopped_run_continues_with_the_same_bits(tmp_path: Path, monkeypatch:
     assert agents[0].state_hash() == agents[1].state_hash()
     assert len(list((tmp_path / "b").glob("*.rtu"))) == 1
     table = mujoco.rows([store.read(path) or {} for path in (tmp_path / "a").glob("*.json")])
-    assert "| Hopper-P | rtrl | truncation | 1 |" in mujoco.text(table)
+    assert "| Hopper-P | rtrl | truncation | 9" in mujoco.text(table)  # at its own 900 steps and the rest of an episode
+
+
+def test_a_row_stands_at_each_published_budget_that_was_reached() -> None:
+    curves = [[[2_000_100, 10.0, 4], [5_000_200, 30.0, 3]], [[2_000_300, 20.0, 5]]]
+    row = {"cell": "Hopper-P", "learner": "rtrl", "limit": "termination", "runs": [{"curve": c} for c in curves]}
+    lines = [line.split(" | ")[3:7] for line in mujoco.text([row]).splitlines()[2:]]
+    assert lines == [["2,000,000", "2", "15", "10, 20"], ["5,000,000", "1", "30", "30"]]
 
 
 def test_a_reduced_study_of_costs(tmp_path: Path) -> None:

@@ -120,6 +120,7 @@ PUBLISHED = {
     "Hopper-P": 1550, "Hopper-V": 1214, "Walker2d-P": 1073, "Walker2d-V": 1207,
 }  # fmt: skip
 PUBLISHED_2M = {"Hopper-P": 1255, "Walker2d-P": 925}
+MARKS = (2_000_000, 5_000_000)
 
 
 def rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -133,17 +134,17 @@ def rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def text(table: list[dict[str, Any]]) -> str:
-    """In Markdown, at the steps that each row's runs have in common."""
-    lines = ["| cell | learner | limit | seeds | steps | mean return | each | published 2 M | published 5 M |"]
+    """In Markdown: each row at the published budgets that it has reached; a shorter one at the steps of all its runs."""
+    lines = ["| cell | learner | limit | steps | seeds | mean return | each | published 2 M | published 5 M |"]
     lines.append("|---" * 9 + "|")
     for row in table:
-        steps = min(run["done"] for run in row["runs"])
-        each = [next(mean for at, mean, _ in run["curve"] if at >= steps) for run in row["runs"] if run["curve"]]
-        if not each:
-            continue
-        cells = (
-            row["cell"], row["learner"], row["limit"], len(each), f"{steps:,}", f"{np.mean(each):.0f}",
-            ", ".join(f"{v:.0f}" for v in each), PUBLISHED_2M.get(row["cell"], "-"), PUBLISHED[row["cell"]],
-        )  # fmt: skip
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
+        curves = [run["curve"] for run in row["runs"] if run["curve"]]
+        ends = [curve[-1][0] for curve in curves]
+        for steps in [mark for mark in MARKS if max(ends, default=0) >= mark] or ends[:1] and [min(ends)]:
+            each = [next(mean for at, mean, _ in c if at >= steps) for c, end in zip(curves, ends) if end >= steps]
+            cells = (
+                row["cell"], row["learner"], row["limit"], f"{steps:,}", len(each), f"{np.mean(each):.0f}",
+                ", ".join(f"{v:.0f}" for v in each), PUBLISHED_2M.get(row["cell"], "-"), PUBLISHED[row["cell"]],
+            )  # fmt: skip
+            lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
