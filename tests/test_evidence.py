@@ -233,11 +233,14 @@ def test_a_reduced_study_of_costs(tmp_path: Path) -> None:
     assert (tmp_path / "costs.svg").read_text().count("MemoryChain 32") == 1
 
 
-def test_a_reduced_recall_task(tmp_path: Path) -> None:
+def test_a_reduced_recall_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["popgym", "--steps", "2000", "--seeds", "1", "--task", "RepeatFirst", "--learner", "rtrl"]
     done = CliRunner().invoke(main, [*arguments, "--folder", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert "| RepeatFirst | rtrl | 2,000 | 1 |" in done.output
+    monkeypatch.setitem(popgym.CONFIGURATION, "units", 65)
+    other = CliRunner().invoke(main, [*arguments, "--folder", str(tmp_path)])
+    assert other.exit_code == 1 and "RepeatFirst-rtrl-0-2000.json" in other.output and "'units': 65" in other.output
 
 
 @pytest.mark.parametrize("study", ["costs", "popgym", "popgym_games", "peers", "speed"])

@@ -160,6 +160,7 @@ def popgym(
         for seed in range(seeds)
         for task in tasks or (study.GAMES if games else study.SIZES)
         for learner in learners or study.LEARNERS
+        if not (games and learner == "rtrl_long")  # the same there as rtrl
     ]
     if not write:
         for state in store.run_all(grid, study.train, jobs):

@@ -38,9 +38,10 @@ SIZES = {"RepeatPrevious": (4, 4), "RepeatFirst": (4, 4), "CountRecall": (4, 27)
 CHANCE = {"RepeatPrevious": 0.25, "RepeatFirst": 0.25, "CountRecall": 1 / 27}
 PUBLISHED = {"RepeatPrevious": 0.99, "RepeatFirst": 0.48, "CountRecall": 0.23}
 TASKS = (*SIZES, *GAMES)
-CONFIGURATION: dict[str, Any] = {
-    "units": 64, "hidden": (64,), "gamma": 0.99, "trace_decay": 0.8, "previous_action": True, "previous_reward": True,
-}  # fmt: skip
+CONFIGURATION: dict[str, Any] = {"units": 64, "hidden": (64,), "previous_action": True, "previous_reward": True}
+# Horizons. In the recall tasks a reward depends on the last action alone; published runs have one horizon for all tasks.
+ONE_STEP: dict[str, Any] = {"gamma": 0.0, "trace_decay": 0.0}
+PUBLISHED_HORIZON: dict[str, Any] = {"gamma": 0.99, "trace_decay": 0.8}
 # With action and reward as inputs, a right action can be repeated without a memory; two learners see neither.
 ALONE: dict[str, Any] = {"previous_action": False, "previous_reward": False}
 LEARNERS: dict[str, dict[str, Any]] = {
@@ -48,6 +49,7 @@ LEARNERS: dict[str, dict[str, Any]] = {
     "tbptt1": {"credit": "tbptt1"},
     "frozen": {"credit": "frozen"},
     "memoryless": {"cell": "none"},
+    "rtrl_long": PUBLISHED_HORIZON,
     "rtrl_alone": ALONE,
     "memoryless_alone": {"cell": "none", **ALONE},
 }
@@ -102,11 +104,17 @@ def play(agent: Any, task: str, rng: np.random.Generator) -> tuple[int, float]:
     return STEPS, total
 
 
+def settings(run: Run) -> dict[str, Any]:
+    """Of its learner."""
+    horizon = PUBLISHED_HORIZON if run.task in GAMES else ONE_STEP
+    return {**CONFIGURATION, **horizon, "epsilon_steps": run.steps // 10, **LEARNERS[run.learner]}
+
+
 def train(run: Run) -> dict[str, Any]:
     """Continue a run to its number of steps; return its progress."""
     env = popgym_games.make(run.task) if run.task in GAMES else None
     observations, actions = (env.observation_space.shape[0], int(env.action_space.n)) if env else SIZES[run.task]
-    settings = {**CONFIGURATION, "epsilon_steps": run.steps // 10, **LEARNERS[run.learner]}
+    given = settings(run)
 
     def episode(agent: Any, number: int) -> tuple[int, float]:
         if env is not None:
@@ -114,9 +122,11 @@ def train(run: Run) -> dict[str, Any]:
         return play(agent, run.task, np.random.default_rng([run.seed, number]))
 
     def make() -> Any:
-        return rtu.StreamQ(observations, actions, seed=run.seed, **settings)
+        return rtu.StreamQ(observations, actions, seed=run.seed, **given)
 
-    return training.train(run.path, asdict(run), run.steps, min(WINDOW, run.steps), make, load, episode)
+    return training.train(
+        run.path, {**asdict(run), "settings": given}, run.steps, min(WINDOW, run.steps), make, load, episode
+    )
 
 
 def rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 import rtu_edge as rtu
-from benchmarks.evidence import jax_agent, mujoco
+from benchmarks.evidence import jax_agent
 from benchmarks.measure import Run, hold_one_core, host_facts, interleave, isas, required, summary, timed
 from benchmarks.peer_programs.measured import versions
 from rtu_edge import _testing
@@ -40,7 +40,8 @@ GOALS = {
 }
 SWEPT = (192, 256)  # units of the sizes with a goal for the whole step over a sweep
 OVER_SWEEP, HOPPER_SHARE = 1.3, 0.1  # at most
-HOPPER_STEPS = 20_000
+HOPPER_STEPS, HOPPER_UNITS = 20_000, 64
+HOPPER_HIDDEN = ((128, 128), (32,))  # those of the sizes above with as few inputs
 
 PLAIN: dict[str, Any] = {
     "body": "separate", "gamma": 0.99, "trace_decay": 0.9, "exploration_correlation": 0.0, "sigma_floor": 0.0,
@@ -197,8 +198,8 @@ def dense_us(*size: Any) -> dict[str, float]:
     return found
 
 
-def hopper(steps: int = HOPPER_STEPS) -> dict[str, Any]:
-    """agent.learn(env) on Hopper with the configuration of the MuJoCo study: us a step, and the share outside env."""
+def hopper(hidden: tuple[int, ...], steps: int = HOPPER_STEPS) -> dict[str, Any]:
+    """agent.learn(env) on Hopper: us a step, outside the environment and in the core."""
     with required():
         import gymnasium
     spent = 0
@@ -219,14 +220,14 @@ def hopper(steps: int = HOPPER_STEPS) -> dict[str, Any]:
             return result
 
     env = Timed(gymnasium.make("Hopper-v4"))
-    agent = rtu.StreamAC.from_env(env, seed=0, **mujoco.CONFIGURATION)
+    agent = rtu.StreamAC.from_env(env, seed=0, units=HOPPER_UNITS, hidden=hidden)
     agent.learn(env, steps // 10, seed=0, progress=False)
     spent, begun = 0, time.perf_counter_ns()
     agent.learn(env, steps, seed=1, progress=False)
     wall = time.perf_counter_ns() - begun
     core_ns = _testing.BenchAgent(agent._native_config, isas()[-1]).run(steps)
     us = {"us": wall, "learner_us": wall - spent, "core_us": core_ns}
-    return {"steps": steps, **{name: round(ns / steps / 1e3, 2) for name, ns in us.items()}}
+    return {"hidden": hidden, "steps": steps, **{name: round(ns / steps / 1e3, 2) for name, ns in us.items()}}
 
 
 def measure(rounds: int, with_jax: bool = True, hold: bool = True, with_hopper: bool = True) -> dict[str, Any]:
@@ -253,7 +254,7 @@ def measure(rounds: int, with_jax: bool = True, hold: bool = True, with_hopper: 
             row["ratios"][f"{body} over its sweep"] = {"ratio": ratio, "goal": OVER_SWEEP}
         result["sizes"].append(row)
     if with_hopper:
-        result["hopper"] = hopper()
+        result["hopper"] = [hopper(hidden) for hidden in HOPPER_HIDDEN]
     return result
 
 
@@ -269,11 +270,15 @@ def text(result: dict[str, Any]) -> str:
         lines += [f"| dense layers, {name} | {us:.2f} |" for name, us in row["dense_us"].items()]
         lines += ["", "| ratio | measured | goal |", "|---|---|---|"]
         lines += [f"| {name} | {one['ratio']:.2f} | {one['goal']:g} |" for name, one in row["ratios"].items()]
-    if hop := result.get("hopper"):
+    if hops := result.get("hopper"):
+        lines += [f"\nagent.learn(env) on Hopper, {HOPPER_UNITS} units, one body, {hops[0]['steps']:,} steps\n"]
         lines += [
-            f"\nagent.learn(env) on Hopper, {hop['steps']:,} steps: {hop['us']:.1f} us a step, of which "
-            f"{hop['learner_us']:.1f} us are outside",
-            f"the environment and {hop['core_us']:.1f} us in the core; share outside "
-            f"{hop['learner_us'] / hop['us']:.2f}, goal {HOPPER_SHARE:g}.",
+            "| hidden | us a step | outside the environment | in the core | share outside | goal |",
+            "|---" * 6 + "|",
+        ]
+        lines += [
+            f"| {'x'.join(map(str, hop['hidden']))} | {hop['us']:.1f} | {hop['learner_us']:.1f} | {hop['core_us']:.1f} | "
+            f"{hop['learner_us'] / hop['us']:.2f} | {HOPPER_SHARE:g} |"
+            for hop in hops
         ]
     return "\n".join(lines)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
 from benchmarks.evidence import store
@@ -27,10 +29,20 @@ def train(
     """Continue a run to its number of steps; return its progress, which is in the file at `path`.
 
     Args:
-        about: what the run is, kept in the progress. window: steps of a score; after each the learner is saved, at the
-            end of an episode. make, load: a new learner, and the one of a checkpoint. episode: learns for one.
+        about: what the run is, kept in the progress; its "settings" are those of the learner. window: steps of a score;
+            after each the learner is saved, at the end of an episode. make, load: a new learner, and the one of a
+            checkpoint. episode: learns for one.
+
+    Raises:
+        ClickException: the run at `path` has other settings.
     """
-    state = store.read(path) or {**about, "done": 0, "episodes": 0, "seconds": 0.0, "curve": []}
+    known = store.read(path)
+    settings = json.loads(json.dumps(about["settings"]))
+    if known is not None and known["settings"] != settings:
+        raise click.ClickException(
+            f"{path}: its learner has {known['settings']}, not {settings}; give another --folder"
+        )
+    state = known or {**about, "settings": settings, "done": 0, "episodes": 0, "seconds": 0.0, "curve": []}
     if state["done"] >= steps:
         return state
     agent = load(path.parent / state["checkpoint"]) if "checkpoint" in state else make()
