@@ -135,7 +135,7 @@ def rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def text(table: list[dict[str, Any]]) -> str:
-    """In Markdown: each row at the published budgets that it has reached; a shorter one at the steps of all its runs."""
+    """In Markdown: each row at the published budgets it has reached; a shorter one at the steps of all its runs."""
     lines = ["| cell | learner | limit | steps | seeds | mean return | each | published 2 M | published 5 M |"]
     lines.append("|---" * 9 + "|")
     for row in table:

@@ -39,7 +39,7 @@ CHANCE = {"RepeatPrevious": 0.25, "RepeatFirst": 0.25, "CountRecall": 1 / 27}
 PUBLISHED = {"RepeatPrevious": 0.99, "RepeatFirst": 0.48, "CountRecall": 0.23}
 TASKS = (*SIZES, *GAMES)
 CONFIGURATION: dict[str, Any] = {"units": 64, "hidden": (64,), "previous_action": True, "previous_reward": True}
-# Horizons. In the recall tasks a reward depends on the last action alone; published runs have one horizon for all tasks.
+# Horizons. In the recall tasks a reward depends on the last action alone; published runs have one for all tasks.
 ONE_STEP: dict[str, Any] = {"gamma": 0.0, "trace_decay": 0.0}
 PUBLISHED_HORIZON: dict[str, Any] = {"gamma": 0.99, "trace_decay": 0.8}
 # With action and reward as inputs, a right action can be repeated without a memory; two learners see neither.

@@ -277,8 +277,8 @@ def text(result: dict[str, Any]) -> str:
             "|---" * 6 + "|",
         ]
         lines += [
-            f"| {'x'.join(map(str, hop['hidden']))} | {hop['us']:.1f} | {hop['learner_us']:.1f} | {hop['core_us']:.1f} | "
-            f"{hop['learner_us'] / hop['us']:.2f} | {HOPPER_SHARE:g} |"
+            f"| {'x'.join(map(str, hop['hidden']))} | {hop['us']:.1f} | {hop['learner_us']:.1f} | "
+            f"{hop['core_us']:.1f} | {hop['learner_us'] / hop['us']:.2f} | {HOPPER_SHARE:g} |"
             for hop in hops
         ]
     return "\n".join(lines)
