@@ -111,7 +111,7 @@ def costs(
 @click.option("--steps", type=click.IntRange(1000), default=2_000_000, help="Steps of a run.")
 @click.option("--seeds", type=click.IntRange(1), default=3, help="Number of seeds.")
 @click.option("--cell", "cells", multiple=True, help="Robot and mask, such as Hopper-P; all eight unless given.")
-@click.option("--learner", "learners", multiple=True, default=("rtrl",), help="rtrl, tbptt1, frozen or memoryless.")
+@click.option("--learner", "learners", multiple=True, default=("rtrl",), help="Of mujoco.LEARNERS.")
 @click.option("--limit", "limits", type=click.Choice(["termination", "truncation"]), multiple=True,
               default=("termination",), help="What the limit of 1000 steps is to the learner.")  # fmt: skip
 def mujoco(

@@ -43,6 +43,7 @@ LEARNERS: dict[str, dict[str, Any]] = {
     "tbptt1": {"credit": "tbptt1"},
     "frozen": {"credit": "frozen"},
     "memoryless": {"cell": "none"},
+    "obgd": {"optimizer": "obgd", "units": 64, "body": "shared"},
 }
 
 
