@@ -67,7 +67,7 @@ def _panel(panel: Any, table: list[dict[str, Any]], what: str) -> None:
             x, y = [one[what] for one in mine], [float(np.median(one["scores"])) for one in mine]
             panel.plot(x, y, line, color=colour, marker=marker, markersize=3.5, linewidth=1.3, label=rule)
     panel.set_xscale("log")
-    panel.set_xlim({"operations": (500, 2e5), "nbytes": (3e3, 1e6)}[what])
+    panel.set_xlim({"operations": (400, 2e5), "nbytes": (400, 1e6)}[what])
     panel.minorticks_off()
     panel.grid(axis="y", color="#e4e4e4", linewidth=0.6)
     panel.spines[["top", "right"]].set_visible(False)
