@@ -231,6 +231,8 @@ def test_until_is_the_state_of_a_run_of_so_many_steps(
 ) -> None:
     _, agent = logged.run(RunFolder.create(tmp_path, "a"), logged.config_of(SLEW, "run.steps=1111"))
     saved = tmp_path / "moment.rtu"
+    code, _, err = cli(capfd, "replay", short.path, "-o", tmp_path / "result")
+    assert code == 2 and "only a what-if writes a result" in err
     code, out, err = cli(capfd, "replay", short.path, "--verify", "--until", 1111, "--save", saved)
     assert code == 0, err
     assert "1,111 steps" in out and "the learner after step 1,111" in out

@@ -71,6 +71,8 @@ def command(
 
     if overrides and (verify or save is not None):
         raise ConfigError("--set: a what-if has nothing to verify and no moment to save; leave --verify and --save out")
+    if out is not None and not overrides:
+        raise ConfigError(f"-o {out}: only a what-if writes a result; give --set, or leave -o out")
     path = log / RunFolder.LOG if log.is_dir() else log
     with reading(path):
         found = read_log(path, memory)
