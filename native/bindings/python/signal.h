@@ -41,10 +41,12 @@ class SignalOf : public Base {
   }
   void apply_pending() noexcept override { learners::flush(learner_.net); }
 
-  // After a step, within its call. Adam's second moments overflow without a trace in the step: its weights just stop.
+  // After a step, within its call: a quarter of a step's work, so in few of them, and at once where the error is large.
+  // Adam's second moments overflow without a trace in the step: its weights just stop.
   void watch() noexcept {
     if (this->reported.windows.seen != 0) return;
     const bool usual = std::fabs(learner_.info->delta) <= kUsualError;
+    if (usual && learner_.counters[learners::kSteps] % kWatchSteps != 0) return;
     if (!learners::healthy(learner_.net) || (!usual && !core::finite_saved(*this->table(), this->memory())))
       learners::find(this->reported.windows, learners::kFindingNonFinite, learner_.counters[learners::kSteps]);
   }
@@ -52,6 +54,7 @@ class SignalOf : public Base {
   Learner learner_;
 
  private:
+  static constexpr uint64_t kWatchSteps = 64;
   static constexpr float kUsualError = 1e12f;  // times features of 1000 its square is far from a float's largest, 3e38
 };
 
