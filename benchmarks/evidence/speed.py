@@ -262,7 +262,7 @@ def text(result: dict[str, Any]) -> str:
     """In Markdown."""
     about = result["host"]
     named = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    lines = [f"{about['processor']}, {about['isas'][-1]}, {about['compiler']}, {about['held']}; {named}"]
+    lines = [f"{about['processor']}, {about['isas'][-1]}, {about['compiler']}, {about['held']};", named]
     for row in result["sizes"]:
         size = f"{row['inputs']} inputs, {row['units']} units, {'x'.join(map(str, row['hidden']))} hidden"
         lines += [f"\n{size}; other cores busy {row['others_busy']:.2f}\n", "| contender | us a step |", "|---|---|"]
