@@ -54,12 +54,18 @@ else()
   target_compile_definitions(tl_stm32f405 PRIVATE TL_FIRMWARE_PLANT="${TL_FIRMWARE_PLANT}")
 endif()
 
-# The firmware with bridge and learner: a body each for actor and critic, or one for both; for counting, also of other
-# sizes (observations, units, hidden).
+# The firmware with bridge and learner: a body each for actor and critic, or one for both; of other sizes
+# (observations, units, hidden) for counting, and for other plants. Further arguments are definitions.
 function(rtu_learner_image target shared sizes)
   rtu_image(${target} SOURCES ${stm32f405_board} ${stm32f405}/learner.cpp
     LINK tl_stm32f405_drivers tl_store tl_simulated tl_bridge tl_plants tl_protocol LINK_OPTIONS ${stm32f405_link})
-  target_compile_definitions(${target} PRIVATE TL_LEARNER_SHARED=${shared} TL_LEARNER_SIZES=${sizes})
+  target_compile_definitions(${target} PRIVATE TL_LEARNER_SHARED=${shared} TL_LEARNER_SIZES=${sizes} ${ARGN})
+  if(TL_FIRMWARE_SOURCE)
+    target_sources(${target} PRIVATE ${TL_FIRMWARE_SOURCE})
+    target_compile_definitions(${target} PRIVATE TL_PLANT_OWN)
+  elseif(NOT "${ARGN}" MATCHES TL_FIRMWARE_PLANT)
+    target_compile_definitions(${target} PRIVATE TL_FIRMWARE_PLANT="${TL_FIRMWARE_PLANT}")
+  endif()
   # Its one C++ file: everything in it that is constant becomes so.
   target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-fwhole-program>)
 endfunction()
@@ -68,7 +74,17 @@ rtu_learner_image(tl_stm32f405_learner_shared 1 "2,16,16")
 rtu_learner_image(tl_stm32f405_learner_large 0 "8,32,32")
 rtu_learner_image(tl_stm32f405_learner_large_shared 1 "8,32,32")
 # With the learner monitor and its snapshot.
-rtu_learner_image(tl_stm32f405_learner_monitored 0 "2,16,16")
-rtu_learner_image(tl_stm32f405_learner_shared_monitored 1 "2,16,16")
-target_compile_definitions(tl_stm32f405_learner_monitored PRIVATE TL_LEARNER_MONITOR=1)
-target_compile_definitions(tl_stm32f405_learner_shared_monitored PRIVATE TL_LEARNER_MONITOR=1)
+rtu_learner_image(tl_stm32f405_learner_monitored 0 "2,16,16" TL_LEARNER_MONITOR=1)
+rtu_learner_image(tl_stm32f405_learner_shared_monitored 1 "2,16,16" TL_LEARNER_MONITOR=1)
+if(RTU_EDGE_TESTS)
+  # Plants whose limits act on what the learner asks for.
+  rtu_learner_image(tl_stm32f405_learner_slewed 1 "2,16,16" TL_FIRMWARE_SLEW=4.0f)
+  rtu_learner_image(tl_stm32f405_learner_joint 1 "7,8,8" [[TL_FIRMWARE_PLANT="joint"]])
+endif()
+# Of further sizes, to count: benchmarks/board_size.py.
+set(TL_LEARNER_GRID "" CACHE STRING "learners of other sizes, such as 2x16x16;64x4x4: observations, units, hidden")
+foreach(size IN LISTS TL_LEARNER_GRID)
+  string(REPLACE "x" "," sizes ${size})
+  rtu_learner_image(tl_learner_${size} 0 ${sizes})
+  rtu_learner_image(tl_learner_${size}_shared 1 ${sizes})
+endforeach()

@@ -17,7 +17,7 @@ from rtu_edge.hil.learner import SHARED_SETTINGS, BoardLearner, LearnerStatus
 from rtu_edge.loop import MonitorFlag
 
 PLAIN, NAME = "tl_stm32f405_learner_shared", "tl_stm32f405_learner_shared_monitored"
-RECORD = 27_040  # instructions of a control step, as in test_qemu_learner.py; 23 781 without the monitor
+RECORD = 26_854  # instructions of a control step, as in test_qemu_learner.py; 23 592 without the monitor
 VALIDATED_AT = 1500  # control steps: the snapshot is taken at 1000
 NAN = struct.pack("<f", float("nan"))
 

@@ -354,6 +354,11 @@ void tl_bridge_receive(tl_bridge *bridge, const uint8_t *bytes, size_t n, uint64
     if (bridge->lockstep) tl_send_events(bridge, now_us);
 }
 
+void tl_bridge_give(tl_bridge *bridge, const tl_frame *frame, uint64_t now_us) {
+    watch(bridge, now_us);
+    handle(bridge, (event){frame->type == TL_TYPE_RESET ? TL_ON_RESET : TL_ON_CMD, frame, now_us});
+}
+
 void tl_bridge_tick(tl_bridge *bridge, uint64_t now_us) {
     const uint32_t period_us = bridge->config.plant->sheet->period_us;
     watch(bridge, now_us);
@@ -374,8 +379,6 @@ void tl_bridge_leave(tl_bridge *bridge) {
     tl_drive_release(bridge, true);
 }
 
-bool tl_bridge_at_rest(const tl_bridge *bridge) { return !bridge->live && tl_drive_resting(bridge); }
-
 bool tl_bridge_init(tl_bridge *bridge, const tl_bridge_config *config, uint64_t now_us) {
     const tl_plant_sheet *sheet = config->plant->sheet;
     memset(bridge, 0, sizeof *bridge);
@@ -384,10 +387,7 @@ bool tl_bridge_init(tl_bridge *bridge, const tl_bridge_config *config, uint64_t 
     if (bridge->config.ttl_max_ms == 0) bridge->config.ttl_max_ms = TL_TTL_MAX_MS_DEFAULT;
     if (!sheet->simulated) bridge->config.caps &= (uint16_t)~(TL_CAP_SIMULATED | TL_CAP_LOCKSTEP);
     if (!TL_SIZE_LOCKSTEP) bridge->config.caps &= (uint16_t)~TL_CAP_LOCKSTEP;
-    if (config->plant->reset == NULL || config->plant->step == NULL || config->plant->observe == NULL) return false;
-    if (config->send == NULL || sheet->period_us == 0 || sheet->observation_size == 0 || sheet->action_size == 0)
-        return false;
-    if (sheet->observation_size + sheet->action_size > TL_VALUES_MAX || !tl_limits_valid(sheet)) return false;
+    if (config->send == NULL || !tl_sheet_valid(config->plant)) return false;
     if (!tl_sheet_hash(config, TL_PROTO_VERSION, &bridge->schema_hash) ||
         !tl_sheet_hash(config, 1, &bridge->schema_hash_1))
         return false;

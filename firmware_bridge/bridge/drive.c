@@ -120,8 +120,9 @@ void tl_drive_release(tl_bridge *bridge, bool step) {
     (void)hand_over(bridge, step && changed);
 }
 
-bool tl_drive_resting(const tl_bridge *bridge) {
+bool tl_bridge_at_rest(const tl_bridge *bridge) {
     uint8_t by = 0;
+    if (bridge->live) return false;
     for (uint8_t i = 0; i < bridge->config.plant->sheet->action_size; i++) {
         float at;
         if (!limp(bridge, i, &at) && safe(bridge, i, &by) != bridge->applied[i]) return false;

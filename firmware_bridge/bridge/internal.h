@@ -45,8 +45,6 @@ float tl_drive_slew(const tl_bridge_config *config, uint8_t i);
  * with the next period. HOLD and RAMP stay where they are until then. step: the next period may be far away, so apply
  * changes now by an additional step. */
 void tl_drive_release(tl_bridge *bridge, bool step);
-/* True when each output has reached the end of its safe behaviour. */
-bool tl_drive_resting(const tl_bridge *bridge);
 /* At power-on: applies safe_value to each actuator, puts the plant at the start drawn from seed, reads x. */
 void tl_drive_init(tl_bridge *bridge, uint32_t seed);
 /* Starts the move to the start drawn from seed; the observation remains the last one until tl_drive_first(). */
@@ -83,6 +81,8 @@ uint8_t tl_param_answer(tl_bridge *bridge, const tl_frame *question, uint64_t no
 
 /* The hash of the schema as this version has it; false when a row does not fit the protocol. */
 bool tl_sheet_hash(const tl_bridge_config *config, uint8_t version, uint32_t *hash);
+/* Whether the plant has all functions and its data sheet fits the protocol's sizes. */
+bool tl_sheet_valid(const tl_plant *plant);
 /* Takes roles and limits from a row: what is left is a row of version 1. */
 void tl_sheet_strip(tl_row *row);
 

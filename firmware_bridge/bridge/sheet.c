@@ -32,6 +32,13 @@ bool tl_bridge_row(const tl_bridge_config *config, uint8_t index, tl_row *row) {
     return true;
 }
 
+bool tl_sheet_valid(const tl_plant *plant) {
+    const tl_plant_sheet *sheet = plant->sheet;
+    if (plant->reset == NULL || plant->step == NULL || plant->observe == NULL) return false;
+    if (sheet->period_us == 0 || sheet->observation_size == 0 || sheet->action_size == 0) return false;
+    return sheet->observation_size + sheet->action_size <= TL_VALUES_MAX && tl_limits_valid(sheet);
+}
+
 void tl_sheet_strip(tl_row *row) {
     row->role = TL_ROW_ANY;
     row->n_limits = 0;

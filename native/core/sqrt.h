@@ -30,7 +30,8 @@ namespace rtu::core {
     mantissa <<= 1;
     exponent -= 1;
   }
-  uint32_t first = static_cast<uint32_t>(0x1p11f * __builtin_sqrtf(static_cast<float>(mantissa >> 22)));
+  uint32_t first =
+      static_cast<uint32_t>(0x1p11f * __builtin_sqrtf(static_cast<float>(static_cast<uint32_t>(mantissa >> 22))));
   const auto left = [mantissa](uint32_t root) {
     return static_cast<int32_t>(static_cast<int64_t>(mantissa - static_cast<uint64_t>(root) * root) >> 4);
   };

@@ -23,8 +23,8 @@ using core::Name;
 using kernels::kMaxSets;
 using kernels::SetCotangent;
 
-constexpr int32_t kMaxLayers = 4;  // of an encoder, of a body
-constexpr int32_t kMaxKinds = 3;   // cotangents kept: value, log pi, entropy
+constexpr int32_t kMaxLayers = core::kSmall ? 1 : 4;  // of an encoder, of a body
+constexpr int32_t kMaxKinds = 3;                      // cotangents kept: value, log pi, entropy
 
 // What an optimizer that conditions (network_condition.h) keeps per head.
 enum RuleScalar : uint32_t {
@@ -39,10 +39,10 @@ enum RuleScalar : uint32_t {
 struct HeadConfig {
   const char* name = "head";
   int32_t outputs = 1;
-  int32_t kinds = 1;           // number of cotangents kept for it
-  double decay_recurrent = 0;  // gamma lambda of each parameter group
-  double decay_body = 0;
-  double decay_head = 0;
+  int32_t kinds = 1;                  // number of cotangents kept for it
+  core::Setting decay_recurrent = 0;  // gamma lambda of each parameter group
+  core::Setting decay_body = 0;
+  core::Setting decay_head = 0;
   optim::OptimizerConfig optimizer;
   bool online = false;  // its weights have a rule of their own (online_head.h): only cotangents pass through it here
 };
@@ -123,7 +123,7 @@ struct Network {
   const kernels::Kernels<T>* kernels;
   cells::Cell<T> cell;
   T* x;  // (inputs) memoryless: the body's input
-  Layer<T> layer[core::kSmall ? kMaxLayers : 2 * kMaxLayers];
+  Layer<T> layer[core::kSmall ? 1 : 2 * kMaxLayers];
   Head<T> head[kMaxSets];
   T *e1[kMaxKinds], *e2[kMaxKinds];  // cotangents of the cell; e2 null for a cell with gates
   T* scratch[kMaxKinds];

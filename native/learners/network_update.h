@@ -267,7 +267,7 @@ T apply_update(const Network<T>& net, int32_t h, T delta, T norm, T factor = T(1
     return static_cast<T>(step);
   }
   const T alpha = factor * optim::step_size(config, delta, norm);
-  if (config.rule != optim::Rule::kAdam) {
+  if (core::kSmall || config.rule != optim::Rule::kAdam) {
     net.pending[h] = optim::along(alpha, delta);
     return alpha;
   }

@@ -6,6 +6,7 @@
 
 #include "native/core/rng.h"
 #include "native/core/single.h"
+#include "native/core/small.h"
 
 namespace rtu::learners {
 
@@ -18,7 +19,7 @@ constexpr double kSameAction = 1e-4;
 struct PolicyConfig {
   bool discrete = false;
   int32_t actions = 1;  // number of actuators, or of discrete actions
-  double sigma_floor = 0.0;
+  core::Setting sigma_floor = 0.0;
   double correlation = 0.0;  // rho of successive exploration noise; continuous actions
 
   constexpr int32_t outputs() const { return discrete ? actions : 2 * actions; }

@@ -21,8 +21,8 @@ struct StreamAcConfig {
   ValueConfig values;  // on: the critic has an output per action, and there is no actor; correcting: actor is h's
   bool shared_body = false;
   double gamma = 0.98;
-  double entropy = 0.01;      // tau
-  uint64_t actor_warmup = 0;  // steps in which the actor's step size rises from 0
+  core::Setting entropy = static_cast<core::Setting>(0.01);  // tau
+  uint64_t actor_warmup = 0;                                 // steps in which the actor's step size rises from 0
   bool normalize_observation = true;
   double observation_bound = kDefaultObservationBound;  // deviations; 0: none
   bool scale_reward = true;

@@ -82,7 +82,7 @@ void set_decays(Network<T>& net, const ValueConfig& config, const HeadConfig& gi
       config.rule != ValueRule::kSarsa && counters[config.late_cut ? kDeviatedLast : kDeviatedBefore] != 0;
   const bool cut = watkins || !ours, conditioned = optim::conditions(given.optimizer.rule);
   if (cut && conditioned) clear_conditioned(net);
-  const double keep = cut && !conditioned ? 0.0 : 1.0;
+  const core::Setting keep = cut && !conditioned ? 0 : 1;
   HeadConfig& head = net.config.head[0];  // of this copy; no other step reads it
   head.decay_recurrent = keep * given.decay_recurrent;
   head.decay_body = keep * given.decay_body;

@@ -26,8 +26,8 @@ enum class Preconditioner : int32_t {
 
 struct OptimizerConfig {
   Rule rule = Rule::kObgd;
-  double step_size = 1.0;
-  double kappa = 2.0;                       // ObGD
+  core::Setting step_size = 1.0;
+  core::Setting kappa = 2.0;                // ObGD
   double b1 = 0.9, b2 = 0.999, eps = 1e-8;  // Adam, second moments
   Preconditioner preconditioner = Preconditioner::kLarger;
   bool relative = false;  // kIntentional: divide delta by the running mean of |delta|; for a policy
@@ -39,7 +39,7 @@ constexpr bool conditions(Rule rule) {
   return !core::kSmall && (rule == Rule::kAdaptiveObgd || rule == Rule::kIntentional);
 }
 
-constexpr bool has_moments(Rule rule) { return rule == Rule::kAdam || conditions(rule); }
+constexpr bool has_moments(Rule rule) { return !core::kSmall && (rule == Rule::kAdam || conditions(rule)); }
 
 // The step size that multiplies delta z: for ObGD bounded so that the update cannot overshoot; norm is sum |z| over all
 // parameters of this optimiser.

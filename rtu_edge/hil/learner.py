@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import struct
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ from rtu_edge.loop import MonitorFlag
 
 if TYPE_CHECKING:
     from rtu_edge.learn.stream_ac import StreamAC
+
+_Answer = TypeVar("_Answer", protocol.Hello, protocol.Ack, protocol.Pong)
 
 __all__ = ["SETTINGS", "SHARED_SETTINGS", "BoardLearner", "LearnerStatus", "Update", "replay"]
 
@@ -50,6 +52,7 @@ class LearnerStatus:
 
     Args:
         running: it is learning; otherwise its memory may be read and written.
+        driving: it drives the board's own plant in real time (BoardLearner.drive).
         steps, limit, episodes: control steps since INIT, their total limit, and completed episodes.
         last_return, mean_return: of the last episode, and of the last 20.
         value, delta: of the last step.
@@ -73,6 +76,7 @@ class LearnerStatus:
     arena_bytes: int
     saved: int
     late: int
+    driving: bool
     monitored: bool
     frozen: bool
     findings: MonitorFlag
@@ -84,8 +88,10 @@ class LearnerStatus:
         """From a STATUS without its head."""
         running, *rest = struct.unpack_from("<4I4fI4xI", body)
         bits, found, rollbacks, validated, late = struct.unpack_from("<BBHII", body, 44)
-        monitored, frozen = (bool(bits & bit) for bit in (lib.TL_LEARNER_MONITORED, lib.TL_LEARNER_FROZEN))
-        values = (bool(running), *rest, late, monitored, frozen, MonitorFlag(found), rollbacks, validated)
+        driving, monitored, frozen = (
+            bool(bits & bit) for bit in (lib.TL_LEARNER_DRIVING, lib.TL_LEARNER_MONITORED, lib.TL_LEARNER_FROZEN)
+        )
+        values = (bool(running), *rest, late, driving, monitored, frozen, MonitorFlag(found), rollbacks, validated)
         return cls(*values)
 
 
@@ -100,6 +106,7 @@ class Update:
         reward: of the transition into the observation.
         action: in [-1, 1], after the observation.
         observation: (observation_size,)
+        applied: what limits left of the action before, in [-1, 1]; None: all of it.
     """
 
     first: bool
@@ -109,6 +116,7 @@ class Update:
     reward: float
     action: float
     observation: npt.NDArray[np.float32]
+    applied: float | None = None
 
     @classmethod
     def read(cls, payload: bytes) -> Update:
@@ -117,8 +125,10 @@ class Update:
         first, terminated, truncated = (
             bool(flags & bit) for bit in (lib.TL_LEARNER_FIRST, lib.TL_LEARNER_TERMINATED, lib.TL_LEARNER_TRUNCATED)
         )
-        observation = np.frombuffer(payload, np.float32, -1, 16)
-        return cls(first, terminated, truncated, steps, reward, action, observation)
+        values = np.frombuffer(payload, np.float32, -1, 16)
+        limited = bool(flags & lib.TL_LEARNER_LIMITED)
+        observation, applied = (values[:-1], float(values[-1])) if limited else (values, None)
+        return cls(first, terminated, truncated, steps, reward, action, observation, applied)
 
 
 def replay(agent: StreamAC, updates: Iterable[Update]) -> int:
@@ -137,7 +147,8 @@ def replay(agent: StreamAC, updates: Iterable[Update]) -> int:
             action = agent.reset(update.observation)
         else:
             action = agent.predict(update.observation)
-            agent.update(update.reward, terminated=update.terminated, truncated=update.truncated)
+            applied = None if update.applied is None else np.array([update.applied], np.float32)
+            agent.update(update.reward, terminated=update.terminated, truncated=update.truncated, applied=applied)
         other += np.float32(action[0]).tobytes() != np.float32(update.action).tobytes()
     return other
 
@@ -192,6 +203,46 @@ class BoardLearner(Closing):
         while status.running:
             status = self._status(silence_s)
             yield status
+
+    def drive(self, *, silence_s: float = 1.0, ttl_s: float = 0.0, real: bool = False) -> Generator[LearnerStatus, None, None]:
+        """Arm the board; its learner drives the board's own plant in real time and learns; yields its status.
+
+        Its commands pass the checks, limits and timeouts of the board's bridge as those of a host do, and it learns
+        from what was applied. It ends when the session does (ESTOP, a fault, a limit), when a command comes too late,
+        when it is frozen, after stop(), or when the iterator is closed, which disarms.
+
+        Args:
+            silence_s: s, up to 10; without this host for so long the learner stops. The host calls four times as often.
+            ttl_s: s; a command that is not there so long after its observation is refused, and the board goes to
+                SAFE; 0: two periods.
+            real: confirms that the plant may move, for one that is not simulated.
+
+        Raises:
+            DeviceError: the board does not arm, or the plant is not simulated.
+        """
+        hello = self._tell(protocol.Hello(), protocol.Hello)
+        if not real and not hello.caps & protocol.Cap.SIMULATED:
+            raise DeviceError(f"{self._port.url}: the plant is not simulated; real=True confirms that it may move")
+        session = hello.last_session % 0xFFFFFFFF + 1
+        ask = struct.pack("<IHH", session, round(silence_s * 1000), round(ttl_s * 1000))
+        try:
+            ack = self._tell(protocol.Arm(session), protocol.Ack)
+            if ack.status != protocol.Status.OK:
+                raise DeviceError(f"{self._port.url}: the board does not arm: {protocol.Status(ack.status).name}")
+            self._send(lib.TL_LEARNER_DRIVE, ask)
+            status = self._status(self._answer_s)
+            while status.driving:
+                yield status
+                with contextlib.suppress(DeviceError):
+                    status = self._status(silence_s / 4)
+                    if not status.driving:
+                        break
+                self._send(lib.TL_LEARNER_DRIVE, ask)
+                status = self._status(self._answer_s)
+            yield status
+        finally:
+            self._write(protocol.encode(protocol.pack(protocol.Disarm())))
+            self.stop()
 
     def record(self, on: bool) -> LearnerStatus:
         """Let the board report each update, for replay(); it waits for the line, so that none is lost.
@@ -251,6 +302,19 @@ class BoardLearner(Closing):
         raise DeviceError(
             f"{self._port.url}: no learner answers; the image is tl_stm32f405_learner or tl_stm32f405_learner_shared"
         )
+
+    def _tell(self, message: protocol.Message, answer: type[_Answer]) -> _Answer:
+        """Send a message to the bridge; return its first answer of this type."""
+        self._write(protocol.encode(protocol.pack(message)))
+        give_up = time.monotonic() + self._answer_s
+        while time.monotonic() < give_up:
+            frames = self._decoder.feed(self._read())
+            for at, frame in enumerate(frames):
+                found = protocol.unpack(frame)
+                if isinstance(found, answer):
+                    self._waiting += frames[at + 1 :]
+                    return found
+        raise DeviceError(f"{self._port.url}: no {answer.__name__} within {self._answer_s:g} s")
 
     def _send(self, op: int, body: bytes = b"") -> None:
         frame = protocol.Frame(protocol.FrameType.LEARNER, payload=bytes([op, 0, 0, 0]) + body)

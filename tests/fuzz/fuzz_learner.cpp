@@ -1,6 +1,6 @@
 // The learning firmware without its peripherals: the main loop of boards/stm32f405/learner.cpp, with a script as its
 // serial port. Each turn of the loop takes one step of the script: a frame to the learner, a damaged or foreign frame,
-// raw bytes, or nothing; then the learner takes a control step if requested.
+// raw bytes, or nothing; then the learner takes a control step if requested, or drives the bridge's plant.
 //
 // Properties: for any upload, reads and writes stay inside the arena and the learner continues to step; nothing changes
 // it while it runs; no flash is written while the actuators may move; every request is answered by one valid frame.
@@ -25,13 +25,13 @@ size_t frame_to_learner(uint8_t* out) {
   memset(&ask, 0, sizeof ask);
   const uint8_t op = script.u8();
   ask.type = TL_TYPE_LEARNER;
-  ask.payload[0] = op % 8u;
-  const size_t words = op / 8u % 4u;
+  ask.payload[0] = op % 16u;
+  const size_t words = op / 16u % 4u;
   size_t n = TL_LEARNER_HEAD;
   for (size_t i = 0; i < words;
        ++i, n += 4)  // small numbers are the interesting ones; 128 of them reach beyond the arena
     tl_put_u32(ask.payload + n, op >= 128 ? script.u32() : script.u8() * (sizeof tl_learner_memory / 128u));
-  n += script.take(ask.payload + n, op % 8u == TL_LEARNER_BYTES ? script.u8() % (TL_PAYLOAD_MAX + 1u - n) : 0);
+  n += script.take(ask.payload + n, op % 16u == TL_LEARNER_BYTES ? script.u8() % (TL_PAYLOAD_MAX + 1u - n) : 0);
   ask.size = static_cast<uint8_t>(n);
   return tl_frame_encode(&ask, out);
 }
@@ -90,7 +90,8 @@ void tl_board_send(void*, const uint8_t* bytes, size_t n) {
   CHECK(frame.size >= TL_LEARNER_HEAD);
   if (frame.payload[0] == TL_LEARNER_RECORD) {  // not an answer
     --answered;
-    CHECK(recording && frame.size == kRecordBytes);
+    const bool limited = (frame.payload[1] & TL_LEARNER_LIMITED) != 0;
+    CHECK(recording && frame.size == kRecordBytes + (limited ? sizeof(float) : 0));
     return;
   }
   if (frame.payload[0] == TL_LEARNER_STATUS) {
@@ -122,7 +123,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   turns = 0;
   now_us = 0;
   limit = 0;
-  written = recording = false;
+  written = recording = driven = false;
   saved = save_every = save_at = 0;
   memset(slots, 0, sizeof slots);
   tx_seq = 0;

@@ -114,18 +114,21 @@ def device_seeds() -> dict[str, bytes]:
 
 def learner_ask(op: int, *words: int, data: bytes = b"") -> bytes:
     """One turn of the learner's script: a frame of words or of bytes; each word takes one byte."""
-    return bytes([0, op + 8 * len(words), *words]) + (bytes([len(data)]) + data if op == 5 else b"")
+    return bytes([0, op + 16 * len(words), *words]) + (bytes([len(data)]) + data if op == 5 else b"")
 
 
 def learner_seeds() -> dict[str, bytes]:
-    status, run, stop, init, read, write = range(6)
+    status, run, stop, init, read, write, _, record, drive = range(9)
     nothing = b"\x80"
+    arm = protocol.encode(protocol.pack(protocol.Arm(1)))
     start = learner_ask(init, 1) + learner_ask(run, 1)
     return {
         "learn": start + nothing * 8 + learner_ask(status) + learner_ask(stop),
         "download": start + nothing * 3 + learner_ask(stop) + b"".join(learner_ask(read, at, 1) for at in range(6)),
         "upload": learner_ask(write, 3, data=struct.pack("<4f", 1.0, float("nan"), 1e30, -1.0))
         + learner_ask(run, 1) + nothing * 4 + learner_ask(read, 3, 1),
+        "drive": nothing + bytes([192 + len(arm)]) + arm + learner_ask(record, 1)
+        + bytes([0, 128 + drive + 16 * 2]) + struct.pack("<IHH", 1, 1000, 60) + nothing * 59,
     }  # fmt: skip
 
 

@@ -1,16 +1,26 @@
 // The firmware with a learner: TickLink as in main.c, and, in the remaining time, a recurrent agent that learns to
-// balance a cart-pole in virtual time. The host starts and monitors it, downloads and uploads its state, lets it write
-// checkpoints to flash: firmware_bridge/protocol/learner.h. After a restart it has the state of the last checkpoint.
+// balance a cart-pole in virtual time, or drives the bridge's plant in real time. The host starts and monitors it,
+// downloads and uploads its state, lets it write checkpoints to flash: firmware_bridge/protocol/learner.h. After a
+// restart it has the state of the last checkpoint.
 #define TL_SMALL  // native/core/small.h
 #include "firmware_bridge/protocol/learner.h"
 #include "firmware_bridge/boards/simulated/simulated.h"
 #include "firmware_bridge/boards/stm32f405/board.h"
-#include "firmware_bridge/boards/stm32f405/learner_model.h"
+#include "firmware_bridge/boards/stm32f405/learner_drive.h"
 #include "firmware_bridge/boards/stm32f405/learner_snapshot.h"
 #include "firmware_bridge/boards/stm32f405/start.h"
 #include "firmware_bridge/protocol/bytes.h"
 #include "native/cells/device_halves.inl.h"
 #include "native/kernels/device.inl.h"
+
+#if defined(TL_PLANT_OWN)
+#define TL_FIRMWARE_PLANT (tl_plant_own.sheet->name)
+#elif !defined(TL_FIRMWARE_PLANT)
+#define TL_FIRMWARE_PLANT "cartpole"
+#endif
+#if !defined(TL_FIRMWARE_SLEW)
+#define TL_FIRMWARE_SLEW 0.0f  // of its actuators per period; 0: no limit
+#endif
 
 // The file is compiled as a whole program (cmake/firmware.cmake), so that what is constant here is constant in every
 // function; these are what the rest of the image sees.
@@ -76,7 +86,10 @@ bool recording = false;                // every update is reported
 uint32_t saved = 0;                    // sequence of the newest checkpoint; 0: none
 uint32_t save_every = 0, save_at = 0;  // steps between checkpoints, and those of the next one; 0: only when asked
 uint32_t late = 0;                     // control steps since INIT that took longer than the plant's period
+bool driven = false;                   // it has driven since the last episode in virtual time began
 uint16_t tx_seq = 0;
+Drive drive;
+Outputs outputs;
 
 constexpr tl_store_part kSaved[] = {{&tl_learner_memory, sizeof tl_learner_memory},
                                     {&tl_learner, offsetof(Learner, plant)}};
@@ -93,7 +106,7 @@ void send(tl_frame &frame) {
 void put_monitor(uint8_t *p) {
     if constexpr (kMonitored) {
         const Findings &findings = watch.findings;
-        p[0] = static_cast<uint8_t>(TL_LEARNER_MONITORED | (findings.frozen ? TL_LEARNER_FROZEN : 0));
+        p[0] |= static_cast<uint8_t>(TL_LEARNER_MONITORED | (findings.frozen ? TL_LEARNER_FROZEN : 0));
         p[1] = static_cast<uint8_t>(findings.all);
         tl_put_u16(p + 2, static_cast<uint16_t>(findings.rollbacks < 0xffffu ? findings.rollbacks : 0xffffu));
         tl_put_u32(p + 4, findings.validated);
@@ -102,13 +115,14 @@ void put_monitor(uint8_t *p) {
 }
 
 bool running() { return tl_learner.steps < limit; }
+bool driving() { return drive.session != 0; }
 
 void send_status() {
     tl_frame frame = {};
     uint8_t *p = frame.payload;
     frame.size = TL_LEARNER_STATUS_BYTES;
     p[0] = TL_LEARNER_STATUS;
-    const uint32_t words[] = {running() ? 1u : 0u, tl_learner.steps, limit, tl_learner.episodes};
+    const uint32_t words[] = {running() || driving() ? 1u : 0u, tl_learner.steps, limit, tl_learner.episodes};
     const float floats[] = {tl_learner.last_return, mean_return(tl_learner), scratch.info.value, scratch.info.delta};
     for (int i = 0; i < 4; ++i) tl_put_u32(p + 4 + 4 * i, words[i]);
     for (int i = 0; i < 4; ++i) tl_put_f32(p + 20 + 4 * i, floats[i]);
@@ -116,6 +130,7 @@ void send_status() {
     const uint8_t shape[] = {kObservations, kActions, kUnits, kHidden};
     memcpy(p + 40, shape, sizeof shape);
     tl_put_u32(p + 44, saved);
+    if (driving()) p[48] = TL_LEARNER_DRIVING;
     put_monitor(p + 48);
     send(frame);
 }
@@ -136,7 +151,7 @@ void load() {
 }
 
 constexpr size_t kRecordBytes = 16 + sizeof(float) * kObservations;
-static_assert(kRecordBytes <= TL_PAYLOAD_MAX, "");
+static_assert(kRecordBytes + sizeof(float) <= TL_PAYLOAD_MAX, "");
 
 void report(const Experience &experience) {
     if constexpr (kMonitored) inspect(watch, kAgent, tl_learner_memory, experience);
@@ -150,6 +165,11 @@ void report(const Experience &experience) {
     tl_put_f32(p + 8, experience.reward);
     tl_put_f32(p + 12, experience.action);
     for (int32_t i = 0; i < kObservations; ++i) tl_put_f32(p + 16 + 4 * i, experience.x[i]);
+    if (experience.applied != nullptr) {
+        p[1] |= TL_LEARNER_LIMITED;
+        tl_put_f32(p + kRecordBytes, *experience.applied);
+        frame.size = kRecordBytes + sizeof(float);
+    }
     send(frame);
 }
 
@@ -158,7 +178,7 @@ bool line_free() { return !recording || tl_board_room() >= 2 * TL_WIRE_MAX; }
 
 // True where n bytes from `offset` lie in the arena and may be read or changed now.
 bool allowed(uint32_t offset, uint32_t n) {
-    return !running() && n <= TL_LEARNER_CHUNK && offset <= sizeof tl_learner_memory &&
+    return !running() && !driving() && n <= TL_LEARNER_CHUNK && offset <= sizeof tl_learner_memory &&
            n <= sizeof tl_learner_memory - offset;
 }
 
@@ -173,33 +193,63 @@ bool frozen() {
 
 // After an upload. One that is not finite leaves the snapshot of what was there before.
 void begin_uploaded() {
-    if (!kMonitored || finite(tl_learner_memory)) begin_watch();
+    if (written && (!kMonitored || finite(tl_learner_memory))) begin_watch();
     begin_episode(tl_learner, kAgent, report);
-    written = false;
+    written = driven = false;
 }
 
-// A control step and the monitor's reaction to it; true when an episode ended.
+// The monitor's reaction to a step; true when an episode has to begin.
+bool settled() {
+    if constexpr (kMonitored) {
+        if (!settle(watch, kAgent, tl_learner_memory)) return false;
+        scratch = Scratch{};
+        if (frozen()) limit = 0;
+        return true;
+    }
+    return false;
+}
+
+// A control step in virtual time; true when an episode ended.
 bool step() {
     const bool ended = control_step(tl_learner, kAgent, report);
-    if constexpr (kMonitored) {
-        if (!settle(watch, kAgent, tl_learner_memory)) return ended;
-        scratch = Scratch{};
+    if (settled()) {
         begin_episode(tl_learner, kAgent, report);
-        if (frozen()) limit = 0;
         if (running()) send_status();
     }
     return ended;
+}
+
+void end_drive() {
+    drive.session = 0;
+    send_status();
+}
+
+// After a period of the bridge that began at now_us.
+void drive_on(uint64_t now_us) {
+    const uint32_t episodes = tl_learner.episodes;
+    const bool on = drive_period(drive, device.bridge, tl_learner, kAgent, outputs.given, now_us, report, settled);
+    if (tl_board_now_us() - now_us > device.sheet.period_us) ++late;
+    if (!on || frozen()) return end_drive();
+    if (tl_learner.episodes != episodes && tl_learner.episodes % kWindow == 0) send_status();
+}
+
+tl_plant_result noted_step(void *state, const float *u) {
+    outputs.given = u[0];
+    return outputs.step(state, u);
 }
 
 void answer(const tl_frame &ask) {
     const uint8_t op = ask.size >= TL_LEARNER_HEAD ? ask.payload[0] : 0xff;
     const uint32_t first = ask.size >= 8 ? tl_get_u32(ask.payload + 4) : 0;
     const uint32_t second = ask.size >= 12 ? tl_get_u32(ask.payload + 8) : 0;
+    if (op == TL_LEARNER_RUN || op == TL_LEARNER_STOP || op == TL_LEARNER_INIT) drive.session = 0;
     if (op == TL_LEARNER_RUN && ask.size == 8) {
-        if (written) begin_uploaded();
+        if (written || driven) begin_uploaded();
         limit = frozen() ? 0 : first;
     }
     if (op == TL_LEARNER_STOP) limit = 0;  // ignores any payload, so that stopping never fails on a detail
+    if (op == TL_LEARNER_DRIVE && ask.size == 12 && !running() && !frozen())
+        driven = ask_drive(drive, device.bridge, ask.payload + 4, tl_board_now_us()) || driven;
     if (op == TL_LEARNER_SAVE && ask.size == 8) {
         save_every = first;
         save_at = tl_learner.steps + save_every;
@@ -249,11 +299,18 @@ void tl_board_main(void) {
     begin_watch();
     tl_simulated_options options = {};
     options.boot_id = board.boot_id;
-    if (!tl_simulated_init(&device, "cartpole", &options, tl_board_send, nullptr, tl_board_now_us())) return;
+    options.slew = TL_FIRMWARE_SLEW;
+    if (!tl_simulated_init(&device, TL_FIRMWARE_PLANT, &options, tl_board_send, nullptr, tl_board_now_us())) return;
+    outputs.step = device.plant.step;
+    device.plant.step = noted_step;
+    drive.session = 0;
     for (;;) {
         listen();
-        tl_bridge_tick(&device.bridge, tl_board_now_us());
+        const uint64_t now_us = tl_board_now_us();
+        const bool period = now_us >= tl_bridge_due(&device.bridge);
+        tl_bridge_tick(&device.bridge, now_us);
         tl_board_feed();
+        if (period && driving()) drive_on(now_us);
         if (running() && line_free()) {
             const uint64_t before = tl_board_now_us();
             tl_count_begin();

@@ -12,7 +12,7 @@ namespace tl_device {
 
 using namespace rtu;
 
-// Other sizes are for counting: observations beyond those of the plant repeat them, halved.
+// Other sizes are for counting: observations beyond those of the plant repeat them, halved; one is the position alone.
 #if !defined(TL_LEARNER_SIZES)
 #define TL_LEARNER_SIZES 2, 16, 16
 #endif
@@ -26,9 +26,9 @@ constexpr int32_t kPlantObservations = 2, kActions = 1, kWindow = 20;
 constexpr bool kShared = TL_LEARNER_SHARED != 0;  // one body for actor and critic
 constexpr double kGamma = 0.99;
 
-constexpr learners::HeadConfig head(double kappa) {
+constexpr learners::HeadConfig head(core::Setting kappa) {
     learners::HeadConfig out;
-    out.decay_recurrent = out.decay_body = out.decay_head = kGamma * 0.9;
+    out.decay_recurrent = out.decay_body = out.decay_head = static_cast<core::Setting>(kGamma * 0.9);
     out.optimizer.kappa = kappa;
     return out;
 }
@@ -119,9 +119,27 @@ constexpr uint32_t kKind =
     ((((kLayout * 31u + kObservations) * 31u + kUnits) * 31u + kHidden) * 2u + kShared) * 65536u +
     static_cast<uint32_t>(sizeof(Memory)) + static_cast<uint32_t>(offsetof(Learner, plant));
 
+inline uint32_t episode_seed(const Learner &learner) { return learner.seed + learner.episodes * 2654435769u; }
+
+// An action in the units of its actuator.
+inline float output_of(const tl_plant_row &row, float action) {
+    return row.min + (action + 1.0f) * 0.5f * (row.max - row.min);
+}
+
+inline uint32_t flags_of(const tl_plant_result &result) {
+    return (result.terminated ? static_cast<uint32_t>(TL_LEARNER_TERMINATED) : 0u) |
+           (result.truncated ? static_cast<uint32_t>(TL_LEARNER_TRUNCATED) : 0u);
+}
+
 inline void observe(const Learner &learner, float *x) {
-    learner.plant->observe(&learner.state, x);
-    for (int32_t j = kPlantObservations; j < kObservations; ++j) x[j] = 0.5f * x[j - kPlantObservations];
+    if constexpr (kObservations < kPlantObservations) {
+        float all[kPlantObservations];
+        learner.plant->observe(&learner.state, all);
+        x[0] = all[0];
+    } else {
+        learner.plant->observe(&learner.state, x);
+        for (int32_t j = kPlantObservations; j < kObservations; ++j) x[j] = 0.5f * x[j - kPlantObservations];
+    }
 }
 
 // What an update was made of, as it is reported to a host that makes the same updates.
@@ -129,22 +147,31 @@ struct Experience {
     const float *x;
     float reward, action;  // the action after this observation
     uint32_t flags;        // TL_LEARNER_FIRST ...
+    const float *applied;  // in place of the action before; null: it was that action
 };
 
 struct NoRecord {
     void operator()(const Experience &) const {}
 };
 
+// An observation, of which flags says what it is: the learner acts and learns.
+template <class Record>
+void experience(Learner &learner, const Agent &agent, const float *x, float reward, uint32_t flags,
+                const float *applied, Record record) {
+    (void)learners::predict(agent, x, true, 1.0f, &learner.action);
+    (void)learners::update(agent, reward, (flags & TL_LEARNER_TERMINATED) != 0, (flags & TL_LEARNER_TRUNCATED) != 0,
+                           applied);
+    record(Experience{x, reward, learner.action, flags, applied});
+}
+
 template <class Record = NoRecord>
 void begin_episode(Learner &learner, const Agent &agent, Record record = {}) {
-    learner.plant->reset(&learner.state, learner.seed + learner.episodes * 2654435769u);
+    learner.plant->reset(&learner.state, episode_seed(learner));
     learner.sum = 0;
     learners::begin(agent);
     float x[kObservations];
     observe(learner, x);
-    (void)learners::predict(agent, x, true, 1.0f, &learner.action);
-    (void)learners::update(agent, 0.0f, false, false, static_cast<const float *>(nullptr));
-    record(Experience{x, 0.0f, learner.action, TL_LEARNER_FIRST});
+    experience(learner, agent, x, 0.0f, TL_LEARNER_FIRST, nullptr, record);
 }
 
 template <class Record = NoRecord>
@@ -158,26 +185,26 @@ void start(Learner &learner, const Agent &agent, Memory &memory, Scratch &scratc
     begin_episode(learner, agent, record);
 }
 
-// One control step: the plant moves by the previous action, the learner observes, acts and learns. True when an episode
-// ended; the next one has then started.
-template <class Record = NoRecord>
-bool control_step(Learner &learner, const Agent &agent, Record record = {}) {
-    const tl_plant_row &force = learner.plant->sheet->rows[learner.plant->sheet->observation_size];
-    const float u = force.min + (learner.action + 1.0f) * 0.5f * (force.max - force.min);
-    const tl_plant_result result = learner.plant->step(&learner.state, &u);
-    float x[kObservations];
-    observe(learner, x);
-    (void)learners::predict(agent, x, true, 1.0f, &learner.action);
-    (void)learners::update(agent, result.reward, result.terminated, result.truncated,
-                           static_cast<const float *>(nullptr));
-    record(Experience{x, result.reward, learner.action,
-                      (result.terminated ? static_cast<uint32_t>(TL_LEARNER_TERMINATED) : 0u) |
-                          (result.truncated ? static_cast<uint32_t>(TL_LEARNER_TRUNCATED) : 0u)});
+// Counts a control step and its reward; true when it ended an episode.
+inline bool count_step(Learner &learner, const tl_plant_result &result) {
     learner.sum += result.reward;
     ++learner.steps;
     if (!result.terminated && !result.truncated) return false;
     learner.last_return = learner.returns[learner.episodes % kWindow] = learner.sum;
     ++learner.episodes;
+    return true;
+}
+
+// One control step: the plant moves by the previous action, the learner observes, acts and learns. True when an episode
+// ended; the next one has then started.
+template <class Record = NoRecord>
+bool control_step(Learner &learner, const Agent &agent, Record record = {}) {
+    const float u = output_of(learner.plant->sheet->rows[learner.plant->sheet->observation_size], learner.action);
+    const tl_plant_result result = learner.plant->step(&learner.state, &u);
+    float x[kObservations];
+    observe(learner, x);
+    experience(learner, agent, x, result.reward, flags_of(result), nullptr, record);
+    if (!count_step(learner, result)) return false;
     begin_episode(learner, agent, record);
     return true;
 }
