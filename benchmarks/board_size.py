@@ -2,10 +2,10 @@
 
     python -m benchmarks.board_size           # builds and counts what is not kept yet, fits; 15 minutes
     python -m benchmarks.board_size --kept    # fits to the counts of benchmarks/results/board_size.json, a second
-    python -m benchmarks.board_size --again   # counts all of them anew, after a change of the firmware
+    python -m benchmarks.board_size --again   # counts all of them, after a change of the firmware
 
-Counted as by benchmarks.board_step: 200 control steps of each image in QEMU, simulated plant included. A size belongs to
-the half that is fitted or to the half that is predicted by its place in the list, whatever its counts are. The fit is
+Counted as by benchmarks.board_step: 200 control steps of each image in QEMU, simulated plant included. A size belongs
+to the half that is fitted or to the half that is predicted by its place in the list, whatever its counts are. The fit is
 least squares of relative errors over the terms of rtu_edge.learn.on_board.work(), which needs its result as _MODEL and
 _FLASH. Exit code 1 if a predicted count is off by more than 5 %.
 """
@@ -101,7 +101,7 @@ def by_inputs(counts: dict[str, dict[str, int]], sizes: tuple[Size, ...], body: 
 
 @click.command()
 @click.option("--kept", is_flag=True, help="Count nothing.")
-@click.option("--again", is_flag=True, help="Count everything anew.")
+@click.option("--again", is_flag=True, help="Count all sizes, kept or not.")
 def main(kept: bool, again: bool) -> None:
     """Count, fit, compare; print the coefficients."""
     console = Console(width=120, highlight=False)

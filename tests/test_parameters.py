@@ -240,7 +240,7 @@ def test_the_defaults_in_docs_prediction() -> None:
 NATIVE = {
     "native/learners/stream_ac.h": {
         r"double gamma = ([\d.e-]+)": (AC, "gamma"),
-        r"double entropy = ([\d.e-]+)": (AC, "entropy"),
+        r"Setting entropy = static_cast<core::Setting>\(([\d.e-]+)": (AC, "entropy"),
         r"bool normalize_observation = (\w+)": (AC, "normalize_observation"),
         r"bool scale_reward = (\w+)": (AC, "scale_reward"),
         r"bool recompute = (\w+)": (AC, "recompute"),
@@ -248,7 +248,7 @@ NATIVE = {
     "native/learners/td_lambda.h": {r"double gamma = ([\d.e-]+)": (TD, "gamma")},
     "native/learners/network.h": {r"double sparsity = ([\d.e-]+)": (AC, "sparsity")},
     "native/learners/normalizer.h": {r"kDefaultObservationBound = ([\d.e-]+)": (AC, "observation_bound")},
-    "native/optim/optimizer.h": {r"double kappa = ([\d.e-]+)": (TD, "kappa")},
+    "native/optim/optimizer.h": {r"Setting kappa = ([\d.e-]+)": (TD, "kappa")},
     "native/cells/rtu_layout.h": {
         r"r_min = ([\d.e-]+)": (CELL, "r_min"),
         r"r_max = ([\d.e-]+)": (CELL, "r_max"),

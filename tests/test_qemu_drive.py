@@ -1,4 +1,4 @@
-"""The board's learner drives the plant behind the bridge (docs/firmware_learner.md): limits, stops, a step that is late.
+"""The board's learner drives the plant behind the bridge (docs/firmware_learner.md): limits, stops, late steps.
 
 The emulator's clock follows its instructions (-icount), so that a busy computer makes no command late.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,11 +65,14 @@ class Watched(BoardLearner):
         while len(self.updates) < updates:
             assert next(statuses).driving
 
-    def rest(self, seconds: float) -> list[protocol.State]:
-        """The STATEs of the next seconds."""
+    def next_states(self, n: int) -> list[protocol.State]:
+        """The next n STATEs of the bridge."""
         self.states.clear()
-        with contextlib.suppress(DeviceError):
-            self._next(lib.TL_LEARNER_BYTES, seconds)  # there is none
+        give_up = time.monotonic() + 30
+        while len(self.states) < n:
+            assert time.monotonic() < give_up
+            with contextlib.suppress(DeviceError):
+                self._next(lib.TL_LEARNER_BYTES, 0.05)  # there is none
         return self.states
 
 
@@ -81,7 +85,7 @@ def slewed(images: Path) -> Iterator[Watched]:
 
 def at_rest(states: list[protocol.State]) -> bool:
     """The driver has been given the safe output, a period after the stop at the latest."""
-    return len(states) > 2 and all(state.u == (0.0,) for state in states[1:])
+    return len(states) > 1 and all(state.u == (0.0,) for state in states[1:])
 
 
 def test_the_bridge_bounds_it_and_the_host_replays_what_was_applied(slewed: Watched, tmp_path: Path) -> None:
@@ -107,7 +111,7 @@ def test_an_emergency_stop_while_it_learns(slewed: Watched) -> None:
     slewed._write(protocol.encode(protocol.pack(protocol.Estop())))
     assert not list(statuses)[-1].driving
     learned = len(slewed.updates)
-    after = slewed.rest(0.3)
+    after = slewed.next_states(10)
     assert at_rest(after) and {(state.state, state.fault) for state in after} == {(DeviceState.ESTOP, Fault.ESTOP)}
     assert len(slewed.updates) == learned
     with pytest.raises(DeviceError, match="does not arm: LATCHED"):
@@ -118,9 +122,9 @@ def test_an_emergency_stop_while_it_learns(slewed: Watched) -> None:
 def test_without_its_host_it_stops(slewed: Watched) -> None:
     statuses = slewed.drive(silence_s=0.3)
     slewed.until(statuses, 10)
-    assert DeviceState.ARMED in {state.state for state in slewed.rest(0.1)}
-    slewed.rest(0.6)
-    after = slewed.rest(0.2)
+    assert slewed.states[-1].state == DeviceState.ARMED
+    assert any(slewed.next_states(1)[0].state == DeviceState.SAFE for _ in range(100))  # 2 s
+    after = slewed.next_states(5)
     assert at_rest(after) and {(state.state, state.fault) for state in after} == {(DeviceState.SAFE, Fault.SILENCE)}
     assert not slewed.status().driving
 
@@ -141,13 +145,14 @@ def test_a_late_command_moves_nothing(images: Path) -> None:
     with Board(images / f"{PLAIN}.elf", *SLOW) as board, Watched(board.port) as learner:
         learner.begin()
         with contextlib.closing(learner.drive(silence_s=10.0, ttl_s=0.1)) as statuses:
-            learner.until(statuses, 5)
+            while len(learner.updates) < 5:  # the emulator is ahead of the host's clock: it may have ended meanwhile
+                next(statuses)
         assert learner.status().late >= 5
         assert any(state.u != (0.0,) for state in learner.states)
         learner.begin()
         assert not list(learner.drive(silence_s=10.0, ttl_s=0.02))[-1].driving
         assert [update.first for update in learner.updates] == [True]
-        assert learner.status().late == 1 and at_rest(learner.states[1:] + learner.rest(0.5))
+        assert learner.status().late == 1 and at_rest(learner.states[1:] + learner.next_states(5))
 
 
 def test_limits_of_the_data_sheet_bound_it_and_stop_it(images: Path) -> None:
@@ -163,5 +168,5 @@ def test_limits_of_the_data_sheet_bound_it_and_stop_it(images: Path) -> None:
         param = protocol.Param(lib.TL_PARAM_OBSERVATION + 4, lib.TL_PARAM_WRITE, lib.TL_PARAM_F32, int(hot))
         learner._write(protocol.encode(protocol.pack(param)))
         assert not list(statuses)[-1].driving
-        after = learner.rest(0.2)
+        after = learner.next_states(5)
         assert at_rest(after) and after[-1].fault == Fault.LIMIT

@@ -115,7 +115,7 @@ def test_an_upload_goes_on_where_the_host_stopped(
 
 
 def test_of_the_wrong_size_a_stop_is_obeyed_and_nothing_else(image: Path) -> None:
-    """docs/protocol.md, "A learner on the device"."""
+    """docs/protocol_learner.md."""
     with Board(image) as board, BoardLearner(board.port) as learner:
         learner.init(SEED)
         for op, body in (

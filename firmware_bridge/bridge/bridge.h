@@ -193,8 +193,8 @@ bool tl_bridge_init(tl_bridge *bridge, const tl_bridge_config *config, uint64_t 
  * queued while the caller slept are checked at the time of reading. */
 void tl_bridge_receive(tl_bridge *bridge, const uint8_t *bytes, size_t n, uint64_t now_us);
 
-/* Processes a CMD or RESET of a controller on this board as if it had come from the host: with the same checks, answers,
- * limits and timeouts. */
+/* Processes a CMD or RESET of a controller on this board as if it had come from the host: with the same checks,
+ * answers, limits and timeouts. */
 void tl_bridge_give(tl_bridge *bridge, const tl_frame *frame, uint64_t now_us);
 
 /* Runs a period if one is due, at most one per call. Missed periods are skipped, counted and reported, never made up in

@@ -204,7 +204,9 @@ class BoardLearner(Closing):
             status = self._status(silence_s)
             yield status
 
-    def drive(self, *, silence_s: float = 1.0, ttl_s: float = 0.0, real: bool = False) -> Generator[LearnerStatus, None, None]:
+    def drive(
+        self, *, silence_s: float = 1.0, ttl_s: float = 0.0, real: bool = False
+    ) -> Generator[LearnerStatus, None, None]:
         """Arm the board; its learner drives the board's own plant in real time and learns; yields its status.
 
         Its commands pass the checks, limits and timeouts of the board's bridge as those of a host do, and it learns

@@ -14,7 +14,7 @@ constexpr uint64_t kResetAgainUs = TL_SILENCE_US_DEFAULT / 4;
 
 struct Drive {
     uint32_t session;   // the host's, in which it drives; 0: it does not
-    uint64_t until_us;  // the next sign of the host's life, at the latest
+    uint64_t until_us;  // the host's next DRIVE, at the latest
     uint64_t reset_us;  // of the last RESET asked for
     uint16_t ttl_ms, seq;
     bool begun;    // an episode of its own

@@ -154,7 +154,7 @@ struct NoRecord {
     void operator()(const Experience &) const {}
 };
 
-// An observation, of which flags says what it is: the learner acts and learns.
+// An observation and its TL_LEARNER_FIRST ... flags: the learner acts and learns.
 template <class Record>
 void experience(Learner &learner, const Agent &agent, const float *x, float reward, uint32_t flags,
                 const float *applied, Record record) {
