@@ -5,9 +5,9 @@
     python -m benchmarks.board_size --again   # counts all of them, after a change of the firmware
 
 Counted as by benchmarks.board_step: 200 control steps of each image in QEMU, simulated plant included. A size belongs
-to the half that is fitted or to the half that is predicted by its place in the list, whatever its counts are. The fit is
-least squares of relative errors over the terms of rtu_edge.learn.on_board.work(), which needs its result as _MODEL and
-_FLASH. Exit code 1 if a predicted count is off by more than 5 %.
+to the half that is fitted or to the half that is predicted by its place in the list, whatever its counts are. The fit
+is least squares of relative errors over the terms of rtu_edge.learn.on_board.work(), which needs its result as _MODEL
+and _FLASH. Exit code 1 if a predicted count is off by more than 5 %.
 """
 
 from __future__ import annotations
