@@ -4,9 +4,12 @@ continue where they were stopped, and a reduced study."""
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -238,9 +241,78 @@ def test_a_reduced_recall_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     done = CliRunner().invoke(main, [*arguments, "--folder", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert "| RepeatFirst | rtrl | 2,000 | 1 |" in done.output
+    place = tmp_path / "popgym"
+    path = place / "RepeatFirst-rtrl-0-2000.json"
+    with store.held(path):
+        second = CliRunner().invoke(main, [*arguments, "--folder", str(tmp_path)])
+    assert second.exit_code == 1 and f"{path}: another process" in second.output
+    longer = dict(store.read(path) or {}, done=1000)
+    store.write(path, longer)
+    next(place.glob("*.rtu")).unlink()
+    lost = CliRunner().invoke(main, [*arguments, "--folder", str(tmp_path)])
+    assert lost.exit_code == 1 and f"remove {path} to begin again" in lost.output
     monkeypatch.setitem(popgym.CONFIGURATION, "units", 65)
     other = CliRunner().invoke(main, [*arguments, "--folder", str(tmp_path)])
-    assert other.exit_code == 1 and "RepeatFirst-rtrl-0-2000.json" in other.output and "'units': 65" in other.output
+    assert other.exit_code == 1 and str(path) in other.output and "'units': 65" in other.output
+    monkeypatch.setattr("benchmarks.evidence.__main__.RESULTS", tmp_path)
+    table = CliRunner().invoke(main, ["popgym", "--write", "--folder", str(tmp_path)])
+    assert table.exit_code == 1 and f"{path}: left out" in table.output and "no run of these" in table.output
+
+
+@pytest.mark.parametrize("study", ["popgym", "peers", "costs"])
+@pytest.mark.parametrize("contents", ['{"task": "Repeat', "[]", '{"done": 9}'])
+def test_a_file_that_is_no_result_is_named_and_left(study: str, contents: str, tmp_path: Path) -> None:
+    name = {
+        "popgym": "RepeatFirst-rtrl-0-2000.json",
+        "peers": "rtu_edge-CartPole-v1-0-2000.json",
+        "costs": "MemoryChain_32-RTU-1000-2000-0.json",
+    }[study]
+    path = tmp_path / study / name
+    path.parent.mkdir()
+    path.write_text(contents)
+    for more in ([], ["--write"]):
+        arguments = [study, "--steps", "2000", "--seeds", "1", "--folder", str(tmp_path), *more]
+        arguments += {"peers": ["--peer", "rtu_edge"], "popgym": ["--task", "RepeatFirst"], "costs": []}[study]
+        done = CliRunner().invoke(main, arguments)
+        assert done.exit_code == 1 and str(path) in done.output and "--folder" in done.output, done.output
+    assert path.read_text() == contents
+
+
+@pytest.mark.parametrize(("arguments", "missing", "command"), [
+    (("mujoco", "--jobs", "2"), "mujoco", 'pip install "rtu_edge[mujoco]"'),
+    (("popgym", "--games"), "popgym", "pip install popgym"),
+    (("speed", "--no-hopper"), "jax", 'pip install "rtu_edge[bench]"'),
+    (("speed", "--compare"), "jax", 'pip install "rtu_edge[bench]"'),
+    (("speed", "--no-jax"), "mujoco", 'pip install "rtu_edge[mujoco]"'),
+])  # fmt: skip
+def test_a_missing_package_is_one_sentence_before_the_work(
+    arguments: tuple[str, ...], missing: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    done = CliRunner().invoke(main, list(arguments))
+    assert done.exit_code == 1 and f"needs {missing}, which is not installed: {command}" in done.output, done.output
+
+
+def _end(path: str) -> str:
+    if not path:
+        os._exit(9)
+    Path(path).touch()
+    return path
+
+
+def test_a_process_that_is_killed_does_not_hang_the_study(tmp_path: Path) -> None:
+    with pytest.raises(click.ClickException, match="a process was killed"):
+        list(store.run_all(["", str(tmp_path / "a")], _end, 2))
+
+
+def test_the_readme_has_the_error_of_the_results() -> None:
+    rows = json.loads((RESULTS / "costs.json").read_text())["rows"]
+    worst = max(
+        float(np.median(row["scores"]))
+        for row in rows
+        if row["rule"] == "RTU" and row["budget"] == 1000 and row["task"].startswith("trace conditioning")
+    )
+    assert f" {worst:.2f} times that of the best" in " ".join((ROOT / "README.md").read_text().split())
 
 
 @pytest.mark.parametrize("study", ["costs", "popgym", "popgym_games", "peers", "speed"])

@@ -13,16 +13,19 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import warnings
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks.evidence import store
+from benchmarks.evidence import store, training
 from benchmarks.measure import RESULTS
 from rtu_edge._base.errors import LearnerWarning
+from rtu_edge._base.packages import need
 
 
 def common(function: Any) -> Any:
@@ -57,9 +60,25 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the processes to come
 
 
-def report(study: Any, place: Path, name: str, write: bool) -> None:
+def have(study: str, *modules: str) -> None:
+    """Check the packages of a study before the work."""
+    try:
+        need(*modules, by=study)
+    except ModuleNotFoundError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def report(study: Any, place: Path, name: str, write: bool, entries: Iterable[str]) -> None:
     """Show the runs of a study that are in a folder, and keep their table in benchmarks/results."""
-    found = [state for path in sorted(place.glob("*.json")) if (state := store.read(path)) is not None]
+    found = []
+    for path in sorted(place.glob("*.json")):
+        state = store.read(path, *(field.name for field in fields(study.Run)), *entries)
+        if state is None:
+            continue
+        if "settings" in state and not training.is_current(state, study.Run, study.settings):
+            click.echo(f"{path}: left out of the table: its learner has {state['settings']}", err=True)
+        else:
+            found.append(state)
     table = study.rows(found)
     click.echo(study.text(table))
     if write:
@@ -93,9 +112,9 @@ def costs(
     shape = (tasks or tuple(study.TASKS), rules or study.RULES, budgets or study.BUDGETS)
     grid = list(study.runs(str(place), *shape, steps, seeds, baseline_seeds))
     if write:
-        found = [result for one in grid if (result := store.read(one.path)) is not None]
+        found = [result for one in grid if (result := store.read(one.path, *study.ENTRIES)) is not None]
     else:
-        todo = [one for one in grid if not one.path.exists()]
+        todo = [one for one in grid if store.read(one.path, *study.ENTRIES) is None]
         click.echo(f"{len(todo)} of {len(grid)} runs to do", err=True)
         for _ in store.run_all(todo, study.run, jobs):
             pass
@@ -132,10 +151,11 @@ def mujoco(
         for cell in cells or study.CELLS
     ]
     if not write:
+        have("mujoco", "gymnasium", "mujoco")
         for state in store.run_all(grid, study.train, jobs):
             last = state["curve"][-1]
             click.echo(f"{state['cell']} {state['learner']} {state['limit']} seed {state['seed']}: {last}", err=True)
-    report(study, place, "masked_mujoco.json", write)
+    report(study, place, "masked_mujoco.json", write, training.ENTRIES)
 
 
 @main.command()
@@ -163,9 +183,11 @@ def popgym(
         if not (games and learner == "rtrl_long")  # the same there as rtrl
     ]
     if not write:
+        if any(run.task in study.GAMES for run in grid):
+            have("popgym", "gymnasium", "popgym")
         for state in store.run_all(grid, study.train, jobs):
             click.echo(f"{state['task']} {state['learner']} seed {state['seed']}: {state['curve'][-1]}", err=True)
-    report(study, place, "popgym_games.json" if games else "popgym.json", write)
+    report(study, place, "popgym_games.json" if games else "popgym.json", write, training.ENTRIES)
 
 
 @main.command()
@@ -189,6 +211,8 @@ def peers(
     for peer, path in given.items():
         if not path:
             raise click.BadParameter(f"{peer!r}: no path; give {peer}=PATH", param_hint="--python")
+        if shutil.which(path) is None:
+            raise click.BadParameter(f"{path}: no program", param_hint="--python")
     place = folder / "peers"
     if not write:
         wanted = chosen or [peer for peer in study.PEERS if peer != "streamlet" or peer in given]
@@ -203,7 +227,7 @@ def peers(
         ]
         for result in store.run_all(grid, study.train, jobs):
             click.echo(f"{result['peer']} {result['task']} seed {result['seed']}: {study.score(result):.1f}", err=True)
-    report(study, place, "peers.json", write)
+    report(study, place, "peers.json", write, study.ENTRIES)
 
 
 @main.command()
@@ -217,6 +241,7 @@ def speed(rounds: int, write: bool, compare: bool, with_jax: bool, with_hopper: 
     """The package's control step and the same in JAX."""
     from benchmarks.evidence import speed as study
 
+    have("speed", *(["jax"] if with_jax or compare else []), *(["mujoco"] if with_hopper and not compare else []))
     if compare:
         import jax.numpy as jnp
 

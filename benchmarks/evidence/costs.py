@@ -24,6 +24,7 @@ from benchmarks.evidence.tasks import TASKS, Task
 
 BUDGETS = (1_000, 10_000, 100_000)
 STEPS, SEEDS, BASELINE_SEEDS = 300_000, 10, 3
+ENTRIES = ("task", "rule", "budget", "units", "operations", "nbytes", "scores")  # of a result
 WINDOW = 20  # steps back of the truncated baseline
 
 NATIVE: dict[str, dict[str, Any]] = {
@@ -93,7 +94,7 @@ def cost_of(task: Task, rule: str) -> Callable[[int], counts.Cost]:
 
 def run(one: Run) -> dict[str, Any]:
     """The result of a run, from its file if there is one. No score: not one unit fits into the budget."""
-    known = store.read(one.path)
+    known = store.read(one.path, *ENTRIES)
     if known is not None:
         return known
     units, cost = _size(one.task, one.rule, one.operations)
@@ -129,7 +130,7 @@ def rows(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if not result["units"]:
             continue
         key = (result["task"], result["rule"], result["budget"])
-        row = table.setdefault(key, {k: result[k] for k in ("task", "rule", "budget", "units", "operations", "nbytes")})
+        row = table.setdefault(key, {k: result[k] for k in ENTRIES[:-1]})
         row["scores"] = [*row.get("scores", []), *result["scores"]]
     return [table[key] for key in sorted(table, key=lambda k: (list(TASKS).index(k[0]), RULES.index(k[1]), k[2]))]
 

@@ -77,9 +77,15 @@ def visible(cell: str, width: int) -> slice:
 def _environment(cell: str) -> Any:
     with required():
         import gymnasium
+        import mujoco  # noqa: F401 - gymnasium imports it later
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     # Without wrappers: the limit is handled here.
     return gymnasium.make(f"{cell.partition('-')[0]}-v4", disable_env_checker=True).unwrapped
+
+
+def settings(run: Run) -> dict[str, Any]:
+    """Of its learner."""
+    return {**CONFIGURATION, **LEARNERS[run.learner]}
 
 
 def train(run: Run) -> dict[str, Any]:
@@ -87,15 +93,15 @@ def train(run: Run) -> dict[str, Any]:
     env = _environment(run.cell)
     seen = np.zeros(env.observation_space.shape[0], np.float32)
     part, ends = visible(run.cell, len(seen)), run.limit == "termination"
-    settings = {**CONFIGURATION, **LEARNERS[run.learner]}
+    given = settings(run)
 
     def episode(agent: Any, number: int) -> tuple[int, float]:
         return _episode(env, agent, seen, part, ends, run.seed * 1_000_003 + number)
 
     def make() -> Any:
-        return rtu.StreamAC(len(seen), env.action_space.shape[0], seed=run.seed, **settings)
+        return rtu.StreamAC(len(seen), env.action_space.shape[0], seed=run.seed, **given)
 
-    return training.train(run.path, {**asdict(run), "settings": settings}, run.steps, WINDOW, make, load, episode)
+    return training.train(run.path, {**asdict(run), "settings": given}, run.steps, WINDOW, make, load, episode)
 
 
 def _episode(env: Any, agent: Any, seen: Any, part: slice, ends: bool, seed: int) -> tuple[int, float]:

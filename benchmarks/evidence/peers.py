@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import venv
@@ -18,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 
 from benchmarks.evidence import store
@@ -37,6 +39,7 @@ ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
 }
+ENTRIES = ("episodes", "versions", "processor_s", "wall_s", "peak_mb")  # of a result, next to those of the run
 CONFIGURATION = {"late": 0.1}  # the score is the mean return of the episodes that ended in this share of the steps
 
 
@@ -66,17 +69,20 @@ def interpreter(peer: str, folder: Path) -> str:
     python, done = place / "bin/python", place / "requirements.txt"
     if not done.exists() or done.read_text().split("\n") != list(wanted):
         venv.create(place, clear=True, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
+        if subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted]).returncode:
+            raise click.ClickException(f"{place}: pip cannot install {', '.join(wanted)}; --peer leaves {peer} out")
         done.write_text("\n".join(wanted))
     return str(python)
 
 
 def train(run: Run) -> dict[str, Any]:
     """The result of a run, which is in the file if it has ended before."""
-    if (found := store.read(run.path)) is not None:
+    if (found := store.read(run.path, *ENTRIES)) is not None:
         return found
     command = [run.python, str(PROGRAMS / f"with_{run.peer}.py"), run.task, str(run.steps), str(run.seed)]
-    done = subprocess.run(command, env=os.environ | ONE_THREAD, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, env=os.environ | ONE_THREAD, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise click.ClickException(f"{run.peer}: ended with {done.returncode}: {shlex.join(command)}")
     result = asdict(run) | json.loads(done.stdout.splitlines()[-1])
     store.write(run.path, result)
     return result

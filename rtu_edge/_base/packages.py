@@ -31,6 +31,7 @@ _PACKAGES = {
     "serial": "pyserial",
     "stable_baselines3": "stable-baselines3",
     "_cffi_backend": "cffi",
+    "popgym": "popgym",
     **{name: name for name in ("click", "lz4", "mcap", "msgspec", "numpy", "rich", "zstandard")},
 }
 
