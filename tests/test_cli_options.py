@@ -169,7 +169,13 @@ def test_a_file_for_a_folder_and_a_folder_for_a_file_are_refused_before_the_work
     elf = tmp_path / "x.elf"
     if name == "firmware":
         uno = ["--board", "uno"]
-        for given, path, words in (uno, file, "is a file"), (uno, elf, "leave the ending"), ([], made, "a folder"):
+        cases = (
+            (uno, file, "is a file"),
+            (uno, elf, "leave the ending"),
+            ([], made, "a folder"),
+            ([], file / "in", "file"),
+        )
+        for given, path, words in cases:
             with pytest.raises(ConfigError, match=words):
                 LEAVES[name].main(["tank.c", *given, "-o", str(path)], standalone_mode=False)
         return
@@ -182,9 +188,17 @@ def test_a_file_for_a_folder_and_a_folder_for_a_file_are_refused_before_the_work
         for path in (made, tmp_path / "new" / "v1.3", tmp_path / "new"):
             assert check(context, option, path) == path
         return
-    for path in (made, tmp_path / "none" / "file"):
-        with pytest.raises(
-            ConfigError, match=f"^-o {re.escape(str(path))}: (a folder; name a file|there is no folder)"
-        ):
+    for path, words in ((made, "a folder; name a file"), (tmp_path / "none" / "file", "there is no folder"),
+                        (file / "in", f"{re.escape(str(file))} is a file; name another folder")):  # fmt: skip
+        with pytest.raises(ConfigError, match=f"^-o {re.escape(str(path))}: {words}"):
             check(context, option, path)
     assert check(context, option, elf) == elf
+
+
+@pytest.mark.parametrize("name", ["firmware", "log repair"])
+def test_what_a_command_reads_is_not_its_output(name: str, tmp_path: Path) -> None:
+    read = tmp_path / "read"
+    read.write_bytes(b"mine")
+    with pytest.raises(ConfigError, match=f"^-o {re.escape(str(read))}: this command reads that file"):
+        LEAVES[name].main([str(read), "-o", str(read)], standalone_mode=False)
+    assert read.read_bytes() == b"mine"

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from rtu_edge.cli import options
-from rtu_edge.cli.outputs import check_file, check_folder
+from rtu_edge.cli.outputs import check_file, check_folder, check_not_read
 
 
 @click.command("firmware", epilog=options.examples("rtu-edge firmware winch.c --board uno"))
@@ -25,6 +25,7 @@ def command(plant: Path, out: Path | None, board: str | None) -> None:
 
     if out is not None:
         check_folder(out) if board is not None else check_file(out, made=True)
+        check_not_read(out, plant)
     if board is not None:
         image = build_board(board, str(plant), out or Path("build") / "boards" / f"{board}-{plant.stem}")
         click.echo(f"{image}: for {board}, built around {plant}; docs/boards.md has the command that flashes it")

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rtu_edge._base.validation import counted
 from rtu_edge.cli import complete, options
 from rtu_edge.cli.common import console, print_json, reading
+from rtu_edge.cli.outputs import check_not_read
 
 if TYPE_CHECKING:
     from rtu_edge.record.index import Repaired
@@ -41,6 +42,8 @@ def repair_command(log: Path, out: Path | None, in_place: bool, as_json: bool) -
     found = _logs(log) if log.is_dir() else [log]
     if out is not None and len(found) > 1:
         raise ConfigError(f"--out: {log} has {len(found)} logs; name one of them")
+    if out is not None:
+        check_not_read(out, *found)
     done: list[dict[str, Any]] = []
     for path in found:
         target = path if in_place else out or path.with_name(f"{path.stem}.repaired.mcap")

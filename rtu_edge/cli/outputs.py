@@ -42,12 +42,14 @@ def check_file(path: Path, *, made: bool = False) -> None:
         made: the command makes its folder.
 
     Raises:
-        ConfigError: a folder, or in a folder that does not exist.
+        ConfigError: a folder, in a file, or in a folder that does not exist.
     """
     from rtu_edge._base.errors import ConfigError
 
     if path.is_dir():
         raise ConfigError(f"-o {path}: a folder; name a file")
+    if in_file := _file_in(path.parent):
+        raise ConfigError(f"-o {path}: {in_file} is a file; name another folder")
     if not made and not path.parent.is_dir():
         raise ConfigError(f"-o {path}: there is no folder {path.parent}")
 
@@ -70,10 +72,15 @@ def check_folder(path: Path) -> None:
 
     if path.is_dir():
         return
-    there = next((each for each in (path, *path.parents) if each.exists()), None)
-    if there is not None and not there.is_dir():
-        raise ConfigError(f"-o {path}: {there} is a file; name a folder")
+    if in_file := _file_in(path):
+        raise ConfigError(f"-o {path}: {in_file} is a file; name a folder")
     if path.suffix.lower() in _ENDINGS:
         raise ConfigError(
             f"-o {path}: this command writes several files into a folder; leave the ending {path.suffix} out"
         )
+
+
+def _file_in(folder: Path) -> Path | None:
+    """The part of a path that is a file and no folder."""
+    there = next((each for each in (folder, *folder.parents) if each.exists()), None)
+    return there if there is not None and not there.is_dir() else None
