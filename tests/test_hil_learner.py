@@ -7,12 +7,12 @@ import pty
 import select
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from rtu_edge._bridge import lib
 
-from rtu_edge._base.errors import DeviceError
+from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge.device import protocol
 from rtu_edge.hil.learner import BoardLearner
 
@@ -69,3 +69,32 @@ def test_a_port_that_goes_away_is_a_device_error(board: Played) -> None:
         assert time.monotonic() - begun_s < 10  # at once, and not after its silence
         with pytest.raises(DeviceError, match=f"{board.port}: the port is gone"):
             learner.status()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda learner: learner.init(-1), "seed = -1: expected an integer from 0 to 4294967295"),
+        (lambda learner: learner.run(2**32), "steps = 4294967296: expected an integer from 0"),
+        (lambda learner: learner.run(1, silence_s=float("nan")), "silence_s = nan: expected a number above 0"),
+        (lambda learner: learner.save(every=-1), "every = -1: expected an integer from 0"),
+        (lambda learner: learner.drive(silence_s=0.0), "silence_s = 0.0: expected a number from 0.001 to 10"),
+        (lambda learner: learner.drive(silence_s=float("nan")), "silence_s = nan: expected a number from 0.001 to 10"),
+        (lambda learner: learner.drive(ttl_s=66.0), "ttl_s = 66.0: expected a number from 0 to 65.535"),
+        (lambda learner: BoardLearner("/dev/nowhere", answer_s=-1.0), "answer_s = -1.0: expected a number above 0"),
+    ],
+)
+def test_an_argument_out_of_range_is_not_sent(
+    board: Played, call: Callable[[BoardLearner], object], message: str
+) -> None:
+    with BoardLearner(board.port) as learner, pytest.raises(ConfigError, match=message):
+        call(learner)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [lambda learner: next(learner.drive()), lambda learner: learner.download(), lambda learner: learner.upload(b"")],
+)
+def test_while_it_runs_its_memory_and_plant_are_its_own(board: Played, call: Callable[[BoardLearner], object]) -> None:
+    with BoardLearner(board.port) as learner, pytest.raises(DeviceError, match=r"is running; call stop\(\) first"):
+        call(learner)

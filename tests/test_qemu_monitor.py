@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import struct
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from test_qemu_learner import RECORDED_WITH, SEED
 from toolchain import build, run, sections, tool
 
 import rtu_edge as rtu
+from rtu_edge._base.errors import ConfigError, DeviceError
 from rtu_edge.hil.learner import SHARED_SETTINGS, BoardLearner, LearnerStatus
 from rtu_edge.loop import MonitorFlag
 
@@ -66,13 +68,21 @@ def patched(memory: bytes, at: int, what: bytes) -> bytes:
 def test_a_memory_that_is_not_finite_is_found_and_rolled_back(learner: BoardLearner) -> None:
     """A damaged upload: the learner continues from the snapshot of before, to the bit, with half its step size."""
     before = learner.download()
+    with pytest.raises(ConfigError, match=f"4 bytes: the board's learner has {len(before)}"):
+        learner.upload(bytes(4))
     last(learner, 5)
-    learner.upload(patched(learner.download(), FLOATS[0], NAN))
+    five = learner.download()
+    learner.upload(patched(five, FLOATS[0], NAN))
     status = last(learner, 6)
     assert status.monitored and not status.frozen
     assert (status.findings, status.rollbacks) == (MonitorFlag.NON_FINITE, 1)
     last(learner, 7)
     rolled_back = learner.download()
+
+    learner.upload(before)
+    learner.init(SEED)  # begins anew, whatever was uploaded
+    last(learner, 5)
+    assert learner.download() == five
 
     learner.init(SEED)
     learner.upload(patched(before, HALVINGS, struct.pack("<f", 1.0)))
@@ -91,7 +101,11 @@ def test_after_too_many_rollbacks_the_learner_is_frozen(learner: BoardLearner) -
     learner.upload(patched(memory, FLOATS[0], NAN))
     assert last(learner, 1_000_000).frozen
     assert not next(learner.run(1_000_000)).running
+    with pytest.raises(DeviceError, match="does not drive: it is frozen"):
+        next(learner.drive())
     learner.upload(memory)
+    with contextlib.closing(learner.drive()) as statuses:
+        assert not next(statuses).frozen
     assert not last(learner, learner.status().steps + 20).frozen
 
 

@@ -1,8 +1,9 @@
-"""The host's side of a learner on the board itself: frame type 40 of docs/protocol.md."""
+"""The host's side of a learner on the board itself: docs/protocol_learner.md."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import struct
 import time
 from collections.abc import Generator, Iterable, Iterator
@@ -13,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rtu_edge._base.closing import Closing
-from rtu_edge._base.errors import DeviceError
+from rtu_edge._base.errors import ConfigError, DeviceError
+from rtu_edge._base.validation import check_int, check_number
 from rtu_edge._bridge import lib
 from rtu_edge.device import protocol
 from rtu_edge.device.ports import DEFAULT_BAUD, open_port
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from rtu_edge.learn.stream_ac import StreamAC
 
 _Answer = TypeVar("_Answer", protocol.Hello, protocol.Ack, protocol.Pong)
+
+_WORD = 2**32 - 1
 
 __all__ = ["SETTINGS", "SHARED_SETTINGS", "BoardLearner", "LearnerStatus", "Update", "replay"]
 
@@ -57,6 +61,7 @@ class LearnerStatus:
         last_return, mean_return: of the last episode, and of the last 20.
         value, delta: of the last step.
         arena_bytes: B; the learner's memory.
+        observations, actions: of the learner.
         saved: number of the newest checkpoint in flash; 0: there is none.
         late: control steps since INIT that took longer than the plant's period.
         monitored: the firmware has the learner monitor; without it the following are 0 and False.
@@ -74,6 +79,8 @@ class LearnerStatus:
     value: float
     delta: float
     arena_bytes: int
+    observations: int
+    actions: int
     saved: int
     late: int
     driving: bool
@@ -86,7 +93,7 @@ class LearnerStatus:
     @classmethod
     def read(cls, body: bytes) -> LearnerStatus:
         """From a STATUS without its head."""
-        running, *rest = struct.unpack_from("<4I4fI4xI", body)
+        running, *rest = struct.unpack_from("<4I4fI2B2xI", body)
         bits, found, rollbacks, validated, late = struct.unpack_from("<BBHII", body, 44)
         driving, monitored, frozen = (
             bool(bits & bit) for bit in (lib.TL_LEARNER_DRIVING, lib.TL_LEARNER_MONITORED, lib.TL_LEARNER_FROZEN)
@@ -164,12 +171,13 @@ class BoardLearner(Closing):
     `updates` has what the board has reported since record(True).
 
     Raises:
+        ConfigError: an argument is out of range; nothing has been sent.
         DeviceError: the port cannot be opened, or there is no answer. Each call raises it without an answer, or if the
             port is lost.
     """
 
     def __init__(self, port: str, *, baud: int = DEFAULT_BAUD, answer_s: float = 5.0) -> None:
-        self._answer_s = answer_s
+        self._answer_s = check_number("answer_s", answer_s, 0.0, 3600.0, open_low=True)
         self._decoder = protocol.Decoder()
         self._waiting: list[protocol.Frame] = []
         self.updates: list[Update] = []
@@ -183,7 +191,7 @@ class BoardLearner(Closing):
 
     def init(self, seed: int) -> LearnerStatus:
         """Initialise a new learner from seed (0 to 2^32 - 1), replacing the current one."""
-        return self._ask(lib.TL_LEARNER_INIT, seed)
+        return self._ask(lib.TL_LEARNER_INIT, check_int("seed", seed, 0, _WORD))
 
     def status(self) -> LearnerStatus:
         """How it goes."""
@@ -198,7 +206,11 @@ class BoardLearner(Closing):
 
         In the last status `running` is False. Consecutive ones are at most 20 episodes apart.
         """
-        status = self._ask(lib.TL_LEARNER_RUN, steps)
+        limit = check_int("steps", steps, 0, _WORD)
+        return self._running(limit, check_number("silence_s", silence_s, 0.0, math.inf, open_low=True))
+
+    def _running(self, limit: int, silence_s: float) -> Iterator[LearnerStatus]:
+        status = self._ask(lib.TL_LEARNER_RUN, limit)
         yield status
         while status.running:
             status = self._status(silence_s)
@@ -214,29 +226,43 @@ class BoardLearner(Closing):
         when it is frozen, after stop(), or when the iterator is closed, which disarms.
 
         Args:
-            silence_s: s, up to 10; without this host for so long the learner stops. The host calls four times as often.
-            ttl_s: s; a command that is not there so long after its observation is refused, and the board goes to
-                SAFE; 0: two periods.
+            silence_s: s, 0.001 to 10; without this host for so long the learner stops. The host calls four times as
+                often.
+            ttl_s: s, up to 65.535; a command that is not there so long after its observation is refused, and the
+                board goes to SAFE; 0: two periods.
             real: confirms that the plant may move, for one that is not simulated.
 
         Raises:
-            DeviceError: the board does not arm, or the plant is not simulated.
+            DeviceError: the board does not arm, the plant is not simulated, or the learner does not drive it: it is
+                running or frozen, or the plant has other numbers of observations or actuators.
         """
+        silence = round(check_number("silence_s", silence_s, 0.001, lib.TL_LEARNER_SILENCE_MAX_MS / 1000) * 1000)
+        ttl = math.ceil(check_number("ttl_s", ttl_s, 0.0, 65.535) * 1000)
+        return self._driving(silence, ttl, real)
+
+    def _driving(self, silence_ms: int, ttl_ms: int, real: bool) -> Generator[LearnerStatus, None, None]:
+        status = self._idle()
         hello = self._tell(protocol.Hello(), protocol.Hello)
         if not real and not hello.caps & protocol.Cap.SIMULATED:
             raise DeviceError(f"{self._port.url}: the plant is not simulated; real=True confirms that it may move")
         session = hello.last_session % 0xFFFFFFFF + 1
-        ask = struct.pack("<IHH", session, round(silence_s * 1000), round(ttl_s * 1000))
+        ask = struct.pack("<IHH", session, silence_ms, ttl_ms)
         try:
             ack = self._tell(protocol.Arm(session), protocol.Ack)
             if ack.status != protocol.Status.OK:
                 raise DeviceError(f"{self._port.url}: the board does not arm: {protocol.Status(ack.status).name}")
             self._send(lib.TL_LEARNER_DRIVE, ask)
             status = self._status(self._answer_s)
+            if not status.driving:
+                reason = "it is frozen; call init() or upload() first" if status.frozen else (
+                    f"the session has ended, or the plant has other than the learner's {status.observations} "
+                    f"observations and {status.actions} actuators"
+                )
+                raise DeviceError(f"{self._port.url}: the learner does not drive: {reason}")
             while status.driving:
                 yield status
                 with contextlib.suppress(DeviceError):
-                    status = self._status(silence_s / 4)
+                    status = self._status(silence_ms / 4000)
                     if not status.driving:
                         break
                 self._send(lib.TL_LEARNER_DRIVE, ask)
@@ -255,21 +281,22 @@ class BoardLearner(Closing):
 
     def download(self) -> bytes:
         """The learner's memory, one lane wide, in the layout of the arena (native/core/arena.h)."""
-        size, arena = self.status().arena_bytes, b""
+        size, arena = self._idle().arena_bytes, b""
         while len(arena) < size:
             self._send(
                 lib.TL_LEARNER_READ, struct.pack("<II", len(arena), min(lib.TL_LEARNER_CHUNK, size - len(arena)))
             )
             body = self._next(lib.TL_LEARNER_BYTES, self._answer_s)
             if struct.unpack_from("<I", body) != (len(arena),):
-                raise DeviceError(
-                    f"{self._port.url}: bytes of another offset in the learner's memory; call stop() first"
-                )
+                raise DeviceError(f"{self._port.url}: bytes of another offset in the learner's memory")
             arena += body[4:]
         return arena
 
     def upload(self, arena: bytes) -> None:
         """Write the whole memory; the next run() starts with a new episode."""
+        size = self._idle().arena_bytes
+        if len(arena) != size:
+            raise ConfigError(f"arena: {len(arena)} bytes: the board's learner has {size}")
         for at in range(0, len(arena), lib.TL_LEARNER_CHUNK):
             self._send(lib.TL_LEARNER_BYTES, struct.pack("<I", at) + arena[at : at + lib.TL_LEARNER_CHUNK])
             self._status(self._answer_s)
@@ -283,11 +310,17 @@ class BoardLearner(Closing):
         The status has a higher `saved` if a checkpoint was written. It is not while the actuators may move, because
         the processor stops meanwhile, nor if the flash is worn out.
         """
-        return self._ask(lib.TL_LEARNER_SAVE, every)
+        return self._ask(lib.TL_LEARNER_SAVE, check_int("every", every, 0, _WORD))
 
     def close(self) -> None:
         """Close the port; idempotent."""
         self._port.close()
+
+    def _idle(self) -> LearnerStatus:
+        status = self.status()
+        if status.running:
+            raise DeviceError(f"{self._port.url}: the learner is running; call stop() first")
+        return status
 
     def _boot(self) -> None:
         """Repeat until there is an answer: the board may still be booting."""

@@ -81,12 +81,12 @@ static_assert(config().body.cell.units_per_pole == 1 && config().body.cell.activ
 tl_simulated device;
 tl_decoder decoder;
 uint32_t limit = 0;                    // total number of control steps
-bool written = false;                  // the host has changed the arena since the learner last ran
+bool written = false;                  // the host has changed the arena, which the monitor has not seen yet
 bool recording = false;                // every update is reported
 uint32_t saved = 0;                    // sequence of the newest checkpoint; 0: none
 uint32_t save_every = 0, save_at = 0;  // steps between checkpoints, and those of the next one; 0: only when asked
 uint32_t late = 0;                     // control steps since INIT that took longer than the plant's period
-bool driven = false;                   // it has driven since the last episode in virtual time began
+bool episode_due = false;              // one begins before virtual time continues: after an upload, after a drive
 uint16_t tx_seq = 0;
 Drive drive;
 Outputs outputs;
@@ -191,11 +191,15 @@ bool frozen() {
     return false;
 }
 
-// After an upload. One that is not finite leaves the snapshot of what was there before.
-void begin_uploaded() {
+// Before the learner continues. An upload that is not finite leaves the snapshot of what was there before.
+void watch_uploaded() {
     if (written && (!kMonitored || finite(tl_learner_memory))) begin_watch();
-    begin_episode(tl_learner, kAgent, report);
-    written = driven = false;
+    written = false;
+}
+
+void begin_due() {
+    if (episode_due) begin_episode(tl_learner, kAgent, report);
+    episode_due = false;
 }
 
 // The monitor's reaction to a step; true when an episode has to begin.
@@ -242,14 +246,17 @@ void answer(const tl_frame &ask) {
     const uint8_t op = ask.size >= TL_LEARNER_HEAD ? ask.payload[0] : 0xff;
     const uint32_t first = ask.size >= 8 ? tl_get_u32(ask.payload + 4) : 0;
     const uint32_t second = ask.size >= 12 ? tl_get_u32(ask.payload + 8) : 0;
-    if (op == TL_LEARNER_RUN || op == TL_LEARNER_STOP || op == TL_LEARNER_INIT) drive.session = 0;
     if (op == TL_LEARNER_RUN && ask.size == 8) {
-        if (written || driven) begin_uploaded();
+        drive.session = 0;
+        watch_uploaded();
+        begin_due();
         limit = frozen() ? 0 : first;
     }
-    if (op == TL_LEARNER_STOP) limit = 0;  // ignores any payload, so that stopping never fails on a detail
-    if (op == TL_LEARNER_DRIVE && ask.size == 12 && !running() && !frozen())
-        driven = ask_drive(drive, device.bridge, ask.payload + 4, tl_board_now_us()) || driven;
+    if (op == TL_LEARNER_STOP) drive.session = limit = 0;  // ignores any payload: stopping never fails on a detail
+    if (op == TL_LEARNER_DRIVE && ask.size == 12 && !running()) {
+        watch_uploaded();
+        if (!frozen() && ask_drive(drive, device.bridge, ask.payload + 4, tl_board_now_us())) episode_due = true;
+    }
     if (op == TL_LEARNER_SAVE && ask.size == 8) {
         save_every = first;
         save_at = tl_learner.steps + save_every;
@@ -257,7 +264,8 @@ void answer(const tl_frame &ask) {
     }
     if (op == TL_LEARNER_RECORD && ask.size == 8) recording = first != 0;
     if (op == TL_LEARNER_INIT && ask.size == 8) {
-        limit = save_every = late = 0;
+        drive.session = limit = save_every = late = 0;
+        written = episode_due = false;
         start(tl_learner, kAgent, tl_learner_memory, scratch, first, report);
         begin_watch();
     }
@@ -272,7 +280,7 @@ void answer(const tl_frame &ask) {
     }
     if (op == TL_LEARNER_BYTES && ask.size >= 8 && allowed(first, ask.size - 8u)) {
         memcpy(memory + first, ask.payload + 8, ask.size - 8u);
-        written = true;
+        written = episode_due = true;
     }
     send_status();
 }
