@@ -254,10 +254,12 @@ class BoardLearner(Closing):
             self._send(lib.TL_LEARNER_DRIVE, ask)
             status = self._status(self._answer_s)
             if not status.driving:
-                reason = "it is frozen; call init() or upload() first" if status.frozen else (
-                    f"the session has ended, or the plant has other than the learner's {status.observations} "
-                    f"observations and {status.actions} actuators"
-                )
+                reason = "it is frozen; call init() or upload() first"
+                if not status.frozen:
+                    reason = (
+                        f"the session has ended, or the plant has other than the learner's {status.observations} "
+                        f"observations and {status.actions} actuators"
+                    )
                 raise DeviceError(f"{self._port.url}: the learner does not drive: {reason}")
             while status.driving:
                 yield status

@@ -123,7 +123,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   turns = 0;
   now_us = 0;
   limit = 0;
-  written = recording = driven = false;
+  written = recording = episode_due = false;
   saved = save_every = save_at = 0;
   memset(slots, 0, sizeof slots);
   tx_seq = 0;
