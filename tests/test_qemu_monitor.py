@@ -80,7 +80,7 @@ def test_a_memory_that_is_not_finite_is_found_and_rolled_back(learner: BoardLear
     rolled_back = learner.download()
 
     learner.upload(before)
-    learner.init(SEED)  # begins anew, whatever was uploaded
+    learner.init(SEED)  # whatever was uploaded before
     last(learner, 5)
     assert learner.download() == five
 
