@@ -79,7 +79,7 @@ def test_size_on_a_microcontroller(capfd: pytest.CaptureFixture[str]) -> None:
     arguments = [word for setting in (*settings, "learner.body=shared") for word in ("--set", setting)]
     code, out, err = run(capfd, "size", "--board", "--no-calibrate", "--observations", "2", *arguments)
     assert code == 0, err
-    assert re.search(r"^on a Cortex-M4F: 11\d{3} bytes of RAM and 25\d{3} of flash, .* 2\d{4} instructions", out, re.M)
+    assert re.search(r"^on a Cortex-M4F: 11\d{3} bytes of RAM and 24\d{3} of flash, .* 2\d{4} instructions", out, re.M)
     assert re.search(r"^  stm32f405 .* fits$", out, re.M)
     assert re.search(
         r"^  uno .* no: no firmware with a learner, no floating-point unit, flash \d+ of 32768, RAM \d+ of 2048$",

@@ -59,7 +59,12 @@ def test_an_environment_is_made_once_per_list_of_requirements(tmp_path: Path, mo
         place.mkdir(parents=True, exist_ok=True)
 
     monkeypatch.setattr(peers.venv, "create", create)
-    monkeypatch.setattr(peers.subprocess, "run", lambda command, check: made.append(command))
+
+    def run(command: Any) -> Any:
+        made.append(command)
+        return peers.subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(peers.subprocess, "run", run)
     first = peers.interpreter("memorax", tmp_path)
     assert peers.interpreter("memorax", tmp_path) == first and len(made) == 1
     assert "memorax==1.0.1" in made[0] and str(made[0][0]) == first

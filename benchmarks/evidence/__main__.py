@@ -1,4 +1,4 @@
-"""Studies behind docs/evidence_costs.md and docs/evidence_peers.md; each continues where it was stopped.
+"""Studies behind docs/evidence_{costs,mujoco,peers}.md; each continues where it was stopped.
 
     python -m benchmarks.evidence costs --jobs 2     # error or return over operations and bytes
     python -m benchmarks.evidence mujoco --jobs 2    # masked MuJoCo; needs the extra mujoco
