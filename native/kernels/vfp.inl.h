@@ -25,6 +25,16 @@ constexpr float kVfpZeros[kVfpBlock] = {};
   RTU_NTH(op, r, q, last, "2")  \
   RTU_NTH(op, r, q, last, "3")  \
   RTU_NTH(op, r, q, last, "4") RTU_NTH(op, r, q, last, "5") RTU_NTH(op, r, q, last, "6") RTU_NTH(op, r, q, last, "7")
+// Parts of the loops below, with the names of their operands: a block of w; w += a z; the block of w back to memory and
+// sum += w x; z <- decay z + c x back to memory, and sum += |z|.
+#define RTU_LOAD(w) "vldm %[" #w "], {s10-s17}\n\t"
+#define RTU_ADD(z, a) "vldmia %[" #z "]!, {s20-s27}\n\t" RTU_TWO("vmla.f32 ", "s1", "s2", ", %[" #a "]")
+#define RTU_SUM(w, sum) "vstmia %[" #w "]!, {s10-s17}\n\t" RTU_TWO("vmla.f32 %[" #sum "], ", "s1", "s", "")
+#define RTU_LEARN(z, c, sum)                                              \
+  RTU_TWO("vmul.f32 ", "s1", "s1", ", %[decay]")                          \
+  RTU_TWO("vmla.f32 ", "s1", "s2", ", %[" #c "]")                         \
+  "vstmia %[" #z "]!, {s10-s17}\n\t" RTU_TWO("vabs.f32 ", "s1", "s1", "") \
+      RTU_ONE("vadd.f32 %[" #sum "], %[" #sum "], ", "s1")
 #define RTU_BLOCKS                                                                                               \
   "s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s10", "s11", "s12", "s13", "s14", "s15", "s16", "s17", "s20", \
       "s21", "s22", "s23", "s24", "s25", "s26", "s27"
@@ -34,12 +44,10 @@ RTU_INLINE float vfp_forward(int32_t n, float*& w, const float*& z, float a, con
   float sum = 0.0f;
   __asm__ volatile(
       "0:\n\t"
-      "vldm %[w], {s10-s17}\n\t"
-      "vldmia %[z]!, {s20-s27}\n\t"
       "vldmia %[x]!, {s0-s7}\n\t"
-      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a]")
-      "vstmia %[w]!, {s10-s17}\n\t"
-      RTU_TWO("vmla.f32 %[sum], ", "s1", "s", "")
+      RTU_LOAD(w)
+      RTU_ADD(z, a)
+      RTU_SUM(w, sum)
       "subs %[n], #1\n\t"
       "bne 0b"
       : [n] "+l"(n), [w] "+r"(w), [z] "+r"(z), [x] "+r"(x), [sum] "+t"(sum)
@@ -54,14 +62,11 @@ RTU_INLINE float vfp_forward(int32_t n, float*& w, const float*& z, const float*
   float sum = 0.0f;
   __asm__ volatile(
       "0:\n\t"
-      "vldm %[w], {s10-s17}\n\t"
-      "vldmia %[z]!, {s20-s27}\n\t"
-      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a]")
-      "vldmia %[z1]!, {s20-s27}\n\t"
+      RTU_LOAD(w)
+      RTU_ADD(z, a)
       "vldmia %[x]!, {s0-s7}\n\t"
-      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a1]")
-      "vstmia %[w]!, {s10-s17}\n\t"
-      RTU_TWO("vmla.f32 %[sum], ", "s1", "s", "")
+      RTU_ADD(z1, a1)
+      RTU_SUM(w, sum)
       "subs %[n], #1\n\t"
       "bne 0b"
       : [n] "+l"(n), [w] "+r"(w), [z] "+r"(z), [z1] "+r"(z1), [x] "+r"(x), [sum] "+t"(sum)
@@ -76,17 +81,13 @@ RTU_INLINE void vfp_forward_pair(int32_t n, float*& w, const float*& z, float a,
   const float* z_b = z + n * kVfpBlock;
   __asm__ volatile(
       "0:\n\t"
-      "vldm %[w], {s10-s17}\n\t"
-      "vldmia %[z]!, {s20-s27}\n\t"
       "vldmia %[x]!, {s0-s7}\n\t"
-      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a]")
-      "vstmia %[w]!, {s10-s17}\n\t"
-      RTU_TWO("vmla.f32 %[sum], ", "s1", "s", "")
-      "vldm %[w_b], {s10-s17}\n\t"
-      "vldmia %[z_b]!, {s20-s27}\n\t"
-      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a]")
-      "vstmia %[w_b]!, {s10-s17}\n\t"
-      RTU_TWO("vmla.f32 %[sum_b], ", "s1", "s", "")
+      RTU_LOAD(w)
+      RTU_ADD(z, a)
+      RTU_SUM(w, sum)
+      RTU_LOAD(w_b)
+      RTU_ADD(z_b, a)
+      RTU_SUM(w_b, sum_b)
       "subs %[n], #1\n\t"
       "bne 0b"
       : [n] "+l"(n), [w] "+r"(w), [w_b] "+r"(w_b), [z] "+r"(z), [z_b] "+r"(z_b), [x] "+r"(x), [sum] "+t"(sum),
@@ -105,21 +106,15 @@ RTU_INLINE void vfp_forward_pair(int32_t n, float*& w, const float*& z, const fl
   const float *z_b = z + n * kVfpBlock, *z1_b = z1 + n * kVfpBlock;
   __asm__ volatile(
       "0:\n\t"
-      "vldm %[w], {s10-s17}\n\t"
-      "vldmia %[z]!, {s20-s27}\n\t"
-      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a]")
-      "vldmia %[z1]!, {s20-s27}\n\t"
+      RTU_LOAD(w)
+      RTU_ADD(z, a)
       "vldmia %[x]!, {s0-s7}\n\t"
-      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a1]")
-      "vstmia %[w]!, {s10-s17}\n\t"
-      RTU_TWO("vmla.f32 %[sum], ", "s1", "s", "")
-      "vldm %[w_b], {s10-s17}\n\t"
-      "vldmia %[z_b]!, {s20-s27}\n\t"
-      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a]")
-      "vldmia %[z1_b]!, {s20-s27}\n\t"
-      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a1]")
-      "vstmia %[w_b]!, {s10-s17}\n\t"
-      RTU_TWO("vmla.f32 %[sum_b], ", "s1", "s", "")
+      RTU_ADD(z1, a1)
+      RTU_SUM(w, sum)
+      RTU_LOAD(w_b)
+      RTU_ADD(z_b, a)
+      RTU_ADD(z1_b, a1)
+      RTU_SUM(w_b, sum_b)
       "subs %[n], #1\n\t"
       "bne 0b"
       : [n] "+l"(n), [w] "+r"(w), [w_b] "+r"(w_b), [z] "+r"(z), [z_b] "+r"(z_b), [z1] "+r"(z1), [z1_b] "+r"(z1_b),
@@ -138,13 +133,9 @@ RTU_INLINE float vfp_learn(int32_t n, float decay, float c, const float*& x, flo
   float sum = 0.0f;
   __asm__ volatile(
       "0:\n\t"
-      "vldm %[z], {s10-s17}\n\t"
+      RTU_LOAD(z)
       "vldmia %[x]!, {s20-s27}\n\t"
-      RTU_TWO("vmul.f32 ", "s1", "s1", ", %[decay]")
-      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[c]")
-      "vstmia %[z]!, {s10-s17}\n\t"
-      RTU_TWO("vabs.f32 ", "s1", "s1", "")
-      RTU_ONE("vadd.f32 %[sum], %[sum], ", "s1")
+      RTU_LEARN(z, c, sum)
       "subs %[n], #1\n\t"
       "bne 0b"
       : [n] "+l"(n), [x] "+r"(x), [z] "+r"(z), [sum] "+t"(sum)
@@ -158,19 +149,11 @@ RTU_INLINE float vfp_learn_pair(int32_t n, float decay, const float* c, const fl
   float sum = 0.0f, sum_b = 0.0f, *z_b = z + n * kVfpBlock;
   __asm__ volatile(
       "0:\n\t"
-      "vldm %[z], {s10-s17}\n\t"
+      RTU_LOAD(z)
       "vldmia %[x]!, {s20-s27}\n\t"
-      RTU_TWO("vmul.f32 ", "s1", "s1", ", %[decay]")
-      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[c]")
-      "vstmia %[z]!, {s10-s17}\n\t"
-      RTU_TWO("vabs.f32 ", "s1", "s1", "")
-      RTU_ONE("vadd.f32 %[sum], %[sum], ", "s1")
-      "vldm %[z_b], {s10-s17}\n\t"
-      RTU_TWO("vmul.f32 ", "s1", "s1", ", %[decay]")
-      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[c_b]")
-      "vstmia %[z_b]!, {s10-s17}\n\t"
-      RTU_TWO("vabs.f32 ", "s1", "s1", "")
-      RTU_ONE("vadd.f32 %[sum_b], %[sum_b], ", "s1")
+      RTU_LEARN(z, c, sum)
+      RTU_LOAD(z_b)
+      RTU_LEARN(z_b, c_b, sum_b)
       "subs %[n], #1\n\t"
       "bne 0b"
       : [n] "+l"(n), [x] "+r"(x), [z] "+r"(z), [z_b] "+r"(z_b), [sum] "+t"(sum), [sum_b] "+t"(sum_b)
@@ -189,7 +172,7 @@ RTU_INLINE void vfp_backward(int32_t rows, uint32_t step, const float* w, const 
       "beq.w 1f\n\t"
       "0:\n\t"
       "vldmia %[c]!, {s8-s9}\n\t"
-      "vldm %[w], {s10-s17}\n\t"
+      RTU_LOAD(w)
       "add %[w], %[step]\n\t"
       "vldm %[w], {s0-s7}\n\t"
       "add %[w], %[step]\n\t"
@@ -200,7 +183,7 @@ RTU_INLINE void vfp_backward(int32_t rows, uint32_t step, const float* w, const 
       "1:\n\t"
       "cbz %[odd], 2f\n\t"
       "vldm %[c], {s8}\n\t"
-      "vldm %[w], {s10-s17}\n\t"
+      RTU_LOAD(w)
       RTU_TWO("vmla.f32 ", "s2", "s1", ", s8")
       "2:\n\t"
       "vstm %[dx], {s20-s27}"
@@ -221,11 +204,11 @@ RTU_INLINE void vfp_backward(int32_t rows, uint32_t step, const float* w, const 
       "0:\n\t"
       "vldmia %[c]!, {s8-s9}\n\t"
       "vldmia %[c1]!, {s18-s19}\n\t"
-      "vldm %[w], {s10-s17}\n\t"
+      RTU_LOAD(w)
       "add %[w], %[step]\n\t"
       RTU_TWO("vmla.f32 ", "s2", "s1", ", s8")
       RTU_TWO("vmla.f32 ", "s", "s1", ", s18")
-      "vldm %[w], {s10-s17}\n\t"
+      RTU_LOAD(w)
       "add %[w], %[step]\n\t"
       RTU_TWO("vmla.f32 ", "s2", "s1", ", s9")
       RTU_TWO("vmla.f32 ", "s", "s1", ", s19")
@@ -235,7 +218,7 @@ RTU_INLINE void vfp_backward(int32_t rows, uint32_t step, const float* w, const 
       "cbz %[odd], 2f\n\t"
       "vldm %[c], {s8}\n\t"
       "vldm %[c1], {s18}\n\t"
-      "vldm %[w], {s10-s17}\n\t"
+      RTU_LOAD(w)
       RTU_TWO("vmla.f32 ", "s2", "s1", ", s8")
       RTU_TWO("vmla.f32 ", "s", "s1", ", s18")
       "2:\n\t"
@@ -250,9 +233,8 @@ RTU_INLINE void vfp_backward(int32_t rows, uint32_t step, const float* w, const 
 RTU_INLINE void vfp_add(int32_t n, float a, const float*& x, float*& y) {
   __asm__ volatile(
       "0:\n\t"
-      "vldm %[y], {s10-s17}\n\t"
-      "vldmia %[x]!, {s20-s27}\n\t"
-      RTU_TWO("vmla.f32 ", "s1", "s2", ", %[a]")
+      RTU_LOAD(y)
+      RTU_ADD(x, a)
       "vstmia %[y]!, {s10-s17}\n\t"
       "subs %[n], #1\n\t"
       "bne 0b"
